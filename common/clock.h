@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Time for deadlines: CLOCK_BOOTTIME, which no one can set and which goes on during suspend.
+ * Certificate validity is the only use of the real-time clock and does not go through here.
+ */
+#ifndef MTLS_COMMON_CLOCK_H
+#define MTLS_COMMON_CLOCK_H
+
+#include <limits.h>
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_now_us(clockid_t clock)
+{
+    struct timespec now = {0};
+
+    (void)clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/** clock_monotonic_us() - microseconds of CLOCK_BOOTTIME. */
+static inline uint64_t clock_monotonic_us(void)
+{
+    return clock_now_us(CLOCK_BOOTTIME);
+}
+
+/** clock_monotonic_ms() - milliseconds of CLOCK_BOOTTIME. */
+static inline uint64_t clock_monotonic_ms(void)
+{
+    return clock_monotonic_us() / 1000u;
+}
+
+/** clock_poll_timeout() - milliseconds as poll() takes them. */
+static inline int clock_poll_timeout(uint64_t left_ms)
+{
+    return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+#endif
