@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libmtls-agent: use TLS client keys that an mtls-agent holds, from C.
+ *
+ * Link with `pkg-config --cflags --libs mtls-agent`. Every function is thread-safe on a shared
+ * struct mtls_agent, survives fork(2) (a child gets a connection of its own at its first call),
+ * reconnects by itself after the agent was restarted, and returns within its deadline. The library
+ * starts no thread, installs no signal handler, and never prints.
+ *
+ * Return values: 0 is success; otherwise a positive enum mtls_agent_code. Functions that take a
+ * struct mtls_agent_error fill it on failure, with a sentence for a person. NULL is allowed there.
+ */
+#ifndef MTLS_AGENT_H
+#define MTLS_AGENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MTLS_AGENT_EXPORT __attribute__((visibility("default")))
+#define MTLS_AGENT_CHECK __attribute__((warn_unused_result))
+#else
+#define MTLS_AGENT_EXPORT
+#define MTLS_AGENT_CHECK
+#endif
+
+/* Values up to 11 are those of the wire (docs/protocol.md); from 32 on the library's own. */
+enum mtls_agent_code {
+    MTLS_AGENT_OK = 0,
+    MTLS_AGENT_E_PROTOCOL = 1,
+    MTLS_AGENT_E_VERSION = 2,
+    MTLS_AGENT_E_POLICY = 3,    /* the agent refused: the text says what to change */
+    MTLS_AGENT_E_NO_KEY = 4,    /* no such key or token */
+    MTLS_AGENT_E_AMBIGUOUS = 5, /* the name fits several keys; the text lists them */
+    MTLS_AGENT_E_TOKEN_GONE = 6,
+    MTLS_AGENT_E_LOCKED = 7, /* the token waits for its PIN: `mtls unlock` */
+    MTLS_AGENT_E_PIN = 8,
+    MTLS_AGENT_E_BUSY = 9,
+    MTLS_AGENT_E_TIMEOUT = 10, /* also: the deadline of this call passed */
+    MTLS_AGENT_E_INTERNAL = 11,
+    MTLS_AGENT_E_NO_AGENT = 32,   /* no agent listens at the socket */
+    MTLS_AGENT_E_CONNECTION = 33, /* the connection broke while a reply was awaited */
+    MTLS_AGENT_E_MEMORY = 34,
+    MTLS_AGENT_E_ARGUMENT = 35,
+    MTLS_AGENT_E_TLS = 36, /* OpenSSL refused; its error queue has more */
+};
+
+struct mtls_agent_error {
+    enum mtls_agent_code code;
+    char text[1024]; /* UTF-8, one sentence, control characters escaped, NUL-terminated */
+};
+
+#define MTLS_AGENT_DEADLINE_MS 60000u /* the default: leaves time for a touch or a PIN */
+
+struct mtls_agent;
+struct mtls_agent_keys;
+
+enum mtls_agent_key_type {
+    MTLS_AGENT_KEY_RSA = 1,
+    MTLS_AGENT_KEY_RSA_PSS = 2,
+    MTLS_AGENT_KEY_EC = 3,
+    MTLS_AGENT_KEY_ED25519 = 4,
+};
+
+enum mtls_agent_key_state {
+    MTLS_AGENT_KEY_READY = 1,
+    MTLS_AGENT_KEY_LOCKED = 2,
+    MTLS_AGENT_KEY_ABSENT = 3,
+};
+
+#define MTLS_AGENT_KEY_HASH_LEN 32 /* SHA-256 of the DER SubjectPublicKeyInfo */
+#define MTLS_AGENT_CERTS_MAX 10
+#define MTLS_AGENT_SCHEMES_MAX 16
+
+struct mtls_agent_bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+/* One key. Everything it points to belongs to the list that it came in. Texts are UTF-8 as they are
+ * on the token: escape them before they meet a terminal. */
+struct mtls_agent_key {
+    const char *name;
+    uint8_t hash[MTLS_AGENT_KEY_HASH_LEN];
+    enum mtls_agent_key_type type;
+    unsigned int bits;
+    enum mtls_agent_key_state state;
+    int signs_digests;       /* 1: the policy also allows bare digests */
+    int always_authenticate; /* 1: the token wants its PIN for every signature */
+    const char *label;
+    struct mtls_agent_bytes id; /* CKA_ID */
+    const char *token_label;
+    const char *token_serial;
+    const char *module;
+    struct mtls_agent_bytes spki; /* DER */
+    size_t scheme_count;
+    uint16_t schemes[MTLS_AGENT_SCHEMES_MAX];            /* TLS SignatureScheme, preferred first */
+    size_t cert_count;                                   /* 0: no certificate is known */
+    struct mtls_agent_bytes certs[MTLS_AGENT_CERTS_MAX]; /* DER, leaf first */
+};
+
+/**
+ * mtls_agent_new() - a handle; nothing is connected yet
+ * @socket_path: path of the agent's socket; NULL: $MTLS_AGENT_SOCK, else
+ *               $XDG_RUNTIME_DIR/mtls-agent/agent.sock, else /run/mtls-agent/agent.sock. Copied.
+ *
+ * Does not block. Return: the handle, owned by the caller, or NULL when memory is short.
+ */
+MTLS_AGENT_EXPORT struct mtls_agent *mtls_agent_new(const char *socket_path) MTLS_AGENT_CHECK;
+
+/** mtls_agent_free() - close and release; NULL is fine; no call may be under way. Return: NULL. */
+MTLS_AGENT_EXPORT struct mtls_agent *mtls_agent_free(struct mtls_agent *agent);
+
+/**
+ * mtls_agent_set_deadline() - how long each later call may take in all
+ * @deadline_ms: milliseconds, at least 1; the default is MTLS_AGENT_DEADLINE_MS
+ */
+MTLS_AGENT_EXPORT void mtls_agent_set_deadline(struct mtls_agent *agent, unsigned int deadline_ms);
+
+/**
+ * mtls_agent_set_client_name() - the name that the agent shows to people beside the process
+ * @name:       borrowed; at most 256 bytes of UTF-8; the default is the program's short name.
+ *              Nothing is decided by it.
+ */
+MTLS_AGENT_EXPORT void mtls_agent_set_client_name(struct mtls_agent *agent, const char *name);
+
+/**
+ * mtls_agent_list() - the keys of the agent
+ * @selector:   key name, RFC 7512 `pkcs11:` URI, or `sha256:` and at least 8 hex digits; NULL: all
+ * @ret_keys:   filled; owned by the caller, mtls_agent_keys_free(). May be empty when @selector is
+ *              NULL.
+ *
+ * Blocks until the deadline at most.
+ * Return: 0, MTLS_AGENT_E_NO_KEY when the selector names none, MTLS_AGENT_E_NO_AGENT, ...
+ */
+MTLS_AGENT_EXPORT int mtls_agent_list(struct mtls_agent *agent, const char *selector,
+                                      struct mtls_agent_keys **ret_keys,
+                                      struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/**
+ * mtls_agent_find() - the one key that a selector names
+ *
+ * As mtls_agent_list(), but MTLS_AGENT_E_AMBIGUOUS unless exactly one key fits; the list then holds
+ * that key alone.
+ */
+MTLS_AGENT_EXPORT int mtls_agent_find(struct mtls_agent *agent, const char *selector,
+                                      struct mtls_agent_keys **ret_keys,
+                                      struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+MTLS_AGENT_EXPORT size_t mtls_agent_keys_count(const struct mtls_agent_keys *keys);
+/** mtls_agent_keys_get() - key number @index, borrowed from the list; NULL past the end. */
+MTLS_AGENT_EXPORT const struct mtls_agent_key *
+mtls_agent_keys_get(const struct mtls_agent_keys *keys, size_t index);
+MTLS_AGENT_EXPORT struct mtls_agent_keys *mtls_agent_keys_free(struct mtls_agent_keys *keys);
+
+/* What is being signed. Values are those of the wire. */
+enum mtls_agent_kind {
+    MTLS_AGENT_TLS13 = 1,  /* the CertificateVerify content, RFC 8446 section 4.4.3 */
+    MTLS_AGENT_TLS12 = 2,  /* all handshake messages so far, RFC 5246 section 7.4.8 */
+    MTLS_AGENT_DIGEST = 3, /* a bare digest; refused unless the key's policy allows it */
+};
+
+#define MTLS_AGENT_SIGNATURE_MAX 2048
+
+/**
+ * mtls_agent_sign() - one signature
+ * @hash:       of the key, from struct mtls_agent_key
+ * @scheme:     TLS SignatureScheme code point (RFC 8446 section 4.2.3)
+ * @content:    borrowed; the message itself, not its digest (but for MTLS_AGENT_DIGEST)
+ * @signature:  filled; room for @signature_size bytes
+ * @signature_len: filled with the signature's length in bytes; ECDSA is in DER, as TLS wants it
+ *
+ * Blocks until the deadline at most. A request is repeated by itself over a broken connection only
+ * when the agent cannot have begun it.
+ * Return: 0, or any enum mtls_agent_code.
+ */
+MTLS_AGENT_EXPORT int mtls_agent_sign(struct mtls_agent *agent,
+                                      const uint8_t hash[MTLS_AGENT_KEY_HASH_LEN], uint16_t scheme,
+                                      enum mtls_agent_kind kind, const void *content,
+                                      size_t content_len, uint8_t *signature, size_t signature_size,
+                                      size_t *signature_len,
+                                      struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+enum mtls_agent_module_state {
+    MTLS_AGENT_MODULE_STARTING = 1,
+    MTLS_AGENT_MODULE_READY = 2,
+    MTLS_AGENT_MODULE_BACKOFF = 3,
+    MTLS_AGENT_MODULE_FAILED = 4,
+};
+
+enum mtls_agent_token_state {
+    MTLS_AGENT_TOKEN_READY = 1,
+    MTLS_AGENT_TOKEN_LOCKED = 2,
+    MTLS_AGENT_TOKEN_PIN_BAD = 3,
+    MTLS_AGENT_TOKEN_PIN_BLOCKED = 4,
+};
+
+struct mtls_agent_module_status {
+    const char *name;
+    const char *path;
+    enum mtls_agent_module_state state;
+    unsigned int workers;
+    unsigned int restarts;
+    const char *text; /* last failure, or "" */
+};
+
+struct mtls_agent_token_status {
+    const char *label;
+    const char *serial;
+    const char *module;
+    enum mtls_agent_token_state state;
+    unsigned int keys;
+    const char *text; /* what to do, or "" */
+};
+
+/* Owned as a whole; mtls_agent_status_free(). */
+struct mtls_agent_status {
+    const char *version;
+    unsigned int pid;
+    uint64_t uptime_ms;
+    uint64_t signatures;
+    uint64_t refusals;
+    uint64_t failures;
+    unsigned int connections;
+    unsigned int queued;
+    const char *config_text; /* why the last reload was not taken, or "" */
+    size_t module_count;
+    const struct mtls_agent_module_status *modules;
+    size_t token_count;
+    const struct mtls_agent_token_status *tokens;
+};
+
+MTLS_AGENT_EXPORT int mtls_agent_get_status(struct mtls_agent *agent,
+                                            struct mtls_agent_status **ret_status,
+                                            struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+MTLS_AGENT_EXPORT struct mtls_agent_status *
+mtls_agent_status_free(struct mtls_agent_status *status);
+
+/**
+ * mtls_agent_unlock() - log in to a token
+ * @token:      token label, serial, or `pkcs11:` URI; NULL when there is only one
+ * @pin_fd:     read end of a pipe into which the caller writes the PIN and which it then closes;
+ *              borrowed. The PIN goes from the pipe to the token's own process, nowhere else.
+ *
+ * The PIN is tried once. Blocks until the deadline at most, so the PIN must be in the pipe, or be
+ * written by another thread.
+ * Return: 0, MTLS_AGENT_E_PIN with a text that says what is known of the tries left, ...
+ */
+MTLS_AGENT_EXPORT int mtls_agent_unlock(struct mtls_agent *agent, const char *token, int pin_fd,
+                                        struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/** mtls_agent_lock() - log out of a token; NULL: of all. */
+MTLS_AGENT_EXPORT int mtls_agent_lock(struct mtls_agent *agent, const char *token,
+                                      struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/* OpenSSL's own types, declared here so that this header needs none of its headers. */
+struct ssl_ctx_st;
+
+/**
+ * mtls_agent_use_ssl_ctx() - mutual TLS for a context in one call
+ * @ssl_ctx:    an SSL_CTX for client connections; borrowed
+ * @selector:   the key, as for mtls_agent_find(); NULL: chosen at each handshake by the server's
+ *              acceptable CAs, its signature algorithms, and validity (RFC 8446 section 4.2.4)
+ * @agent:      borrowed, must outlive @ssl_ctx and its connections; NULL: one of the library's own
+ *
+ * With a selector it sets certificate, chain and key at once. With NULL it sets the client
+ * certificate callback (SSL_CTX_set_client_cert_cb): no key is needed before a server asks for one,
+ * and a server that asks gets none when no key fits.
+ * Return: 0, MTLS_AGENT_E_NO_KEY, MTLS_AGENT_E_TLS, ...
+ */
+MTLS_AGENT_EXPORT int mtls_agent_use_ssl_ctx(struct ssl_ctx_st *ssl_ctx, const char *selector,
+                                             struct mtls_agent *agent,
+                                             struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/** mtls_agent_code_name() - "policy", "no-agent", ...: stable words for logs and JSON. */
+MTLS_AGENT_EXPORT const char *mtls_agent_code_name(enum mtls_agent_code code);
+
+/** mtls_agent_version() - the library's version, e.g. "0.1.0". */
+MTLS_AGENT_EXPORT const char *mtls_agent_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
