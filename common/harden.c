@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "config.h"
+#include "build-config.h"
 
 int harden_process(void)
 {

@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "config.h"
+#include "build-config.h"
 
 /* A variable that is set and not empty; NULL in programs that run with raised privileges. */
 static const char *paths_getenv(const char *name)
