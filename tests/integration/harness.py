@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every integration test stands on: an agent of its own, started and ended for the test.
+
+`IntegrationTest` ends everything that was started, by process id, also when an assertion failed.
+`Agent` waits for readiness through its own notification socket; nothing here sleeps for luck.
+`TokenDir` (softhsm.py), `Wire` (wire.py) and tls_messages.py are the other three parts.
+
+    class TestSomething(IntegrationTest):
+        def test_it(self):
+            token = self.token()
+            key = token.key("work")
+            agent = self.agent(token.config())
+            with agent.connect() as client:
+                signature = client.sign(key.hash, wire.ECDSA_SHA256, Kind.TLS13, content)
+"""
+
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import tls_messages
+import wire
+from softhsm import CA, MODULE, TokenDir
+from wire import Code, Kind, Refused, Wire
+
+__all__ = ["Agent", "CA", "Code", "IntegrationTest", "Kind", "MODULE", "Refused", "TokenDir",
+           "Wire", "BUILD_ROOT", "OTHER_UID", "needs_root", "poll_until"]
+
+BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or
+                  Path(__file__).resolve().parents[2] / "build")
+AGENT_BIN = os.environ.get("MTLS_AGENT_BIN") or str(BUILD_ROOT / "agent/mtls-agent")
+MTLS_BIN = os.environ.get("MTLS_BIN") or str(BUILD_ROOT / "client/cli/mtls")
+LIBEXECDIR = os.environ.get("MTLS_AGENT_LIBEXECDIR") or str(BUILD_ROOT / "pkcs11")
+PROVIDER_DIR = os.environ.get("MTLS_PROVIDER_DIR") or str(BUILD_ROOT / "client/provider")
+
+START_DEADLINE = 20.0
+STOP_DEADLINE = 5.0  # the agent's own promise
+OTHER_UID = 64123    # a user that owns nothing on the machine
+
+# What sanitizer and coverage builds need in every process.
+_PASSED_ON = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LD_LIBRARY_PATH",
+              "GCOV_PREFIX", "LLVM_PROFILE_FILE")
+
+needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+
+
+def poll_until(predicate, deadline=wire.DEADLINE, what="condition"):
+    """The first true value of predicate(); for states that nothing announces."""
+    end = time.monotonic() + deadline
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline} s: {what}")
+        time.sleep(0.01)
+
+
+class Agent:
+    """One mtls-agent in a directory of its own. start() returns when it is ready."""
+
+    def __init__(self, config="", args=(), env=None, uid=None, wrap=(), allow_root=True,
+                 pass_fds=(), socket_path=None):
+        """
+        @config: text of agent.conf. @args: further arguments. @env: added to a clean environment.
+        @uid: run as this user (needs root). @wrap: a command that executes the agent in its place
+        (prlimit, setpriv ...). @socket_path: None: agent.sock in `run`; "": no --socket at all.
+        """
+        self.dir = Path(tempfile.mkdtemp(prefix="mtls-"))
+        self.dir.chmod(0o755)
+        self.run_dir = self.dir / "run"
+        self.run_dir.mkdir(mode=0o700)
+        self.socket = self.run_dir / "agent.sock" if socket_path is None else socket_path
+        self.config_file = self.dir / "agent.conf"
+        self.audit_file = self.dir / "audit.jsonl"
+        self.log_file = self.dir / "stderr"
+        self.uid, self.wrap, self.args, self.allow_root = uid, list(wrap), list(args), allow_root
+        self.env, self.pass_fds = dict(env or {}), pass_fds
+        self.process = None
+        self.notifications = ""
+        self._notify = None
+        self.configure(config)
+
+    # ---- life cycle
+
+    def configure(self, text):
+        """Write agent.conf; reload() makes a running agent read it."""
+        self.config_file.write_text(text)
+        self.config_file.chmod(0o644)
+
+    def command(self):
+        command = list(self.wrap)
+        if self.uid is not None:
+            command += ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups",
+                        "--"]
+        command += [AGENT_BIN, "--config", str(self.config_file)]
+        command += ["--socket", str(self.socket)] if self.socket else []
+        if self.allow_root and os.geteuid() == 0 and not self.uid:
+            command.append("--allow-root")
+        return command + self.args
+
+    def environment(self):
+        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.dir),
+                "XDG_RUNTIME_DIR": str(self.run_dir), "MTLS_AGENT_LIBEXECDIR": LIBEXECDIR,
+                "NOTIFY_SOCKET": str(self.dir / "notify"), **env, **self.env}
+
+    def launch(self, **popen):
+        """Start the process without waiting for anything."""
+        if self._notify:
+            self._notify.close()
+            (self.dir / "notify").unlink(missing_ok=True)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(self.dir / "notify"))
+        (self.dir / "notify").chmod(0o666)
+        self.notifications = ""
+        if self.uid is not None:
+            for path in (self.dir, self.run_dir, self.config_file):
+                os.chown(path, self.uid, self.uid)
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen(self.command(), **{
+                "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log,
+                "env": self.environment(), "cwd": "/", "pass_fds": self.pass_fds, **popen})
+        return self
+
+    def start(self, **popen):
+        self.launch(**popen)
+        self.wait_notified("READY=1")
+        return self
+
+    def wait_notified(self, line, deadline=START_DEADLINE):
+        """Until the agent sent @line to its notification socket; fails when it ended first."""
+        end = time.monotonic() + deadline
+        pidfd = os.pidfd_open(self.process.pid)
+        try:
+            while line not in self.notifications.splitlines():
+                ready = select.select([self._notify, pidfd], [], [],
+                                      max(0, end - time.monotonic()))[0]
+                if self._notify in ready:
+                    self.notifications += self._notify.recv(65536).decode() + "\n"
+                elif pidfd in ready:
+                    raise AssertionError(f"agent ended with {self.process.wait()} before {line}:\n"
+                                         f"{self.log()}")
+                elif not ready:
+                    raise AssertionError(f"no {line} within {deadline} s:\n{self.log()}")
+        finally:
+            os.close(pidfd)
+
+    def reload(self, text=None):
+        """SIGHUP, with a new configuration when given; returns when the reload was dealt with."""
+        if text is not None:
+            self.configure(text)
+        self.notifications = ""
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_notified("READY=1")
+
+    def stop(self):
+        """SIGTERM; the agent must end with 0 in time and leave no process behind."""
+        children = self.children()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.wait_exit(STOP_DEADLINE)
+        if code != 0:
+            raise AssertionError(f"exit code {code} after SIGTERM:\n{self.log()}")
+        poll_until(lambda: not any(map(is_alive, children)), STOP_DEADLINE, "children ended")
+
+    def wait_exit(self, deadline=START_DEADLINE):
+        try:
+            return self.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"agent still runs after {deadline} s:\n{self.log()}") from None
+
+    def end(self):
+        """For clean-up: whatever still runs is killed, the directory is removed."""
+        if self.process and self.process.poll() is None:
+            children = self.children()
+            self.process.kill()
+            self.process.wait()
+            for pid in filter(is_alive, children):
+                os.kill(pid, signal.SIGKILL)
+        if self._notify:
+            self._notify.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- what can be seen of it
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def children(self, name=None):
+        """Process ids of its children, of those called @name when given."""
+        try:
+            pids = [int(p) for p in
+                    Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except OSError:
+            return []
+        return [pid for pid in pids if name is None or process_name(pid) == name]
+
+    def workers(self):
+        return self.children("token-worker")
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory_kib(self):
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def log(self):
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def wait_for_log(self, pattern, deadline=wire.DEADLINE):
+        return poll_until(lambda: re.search(pattern, self.log()), deadline, f"log has {pattern!r}")
+
+    def audit(self):
+        """Lines of the audit file (configure `audit = file:` + str(agent.audit_file))."""
+        return self.audit_file.read_text().splitlines() if self.audit_file.exists() else []
+
+    # ---- as a client
+
+    def connect(self, **kwargs):
+        return Wire(self.socket, **kwargs)
+
+    def status(self):
+        with self.connect() as client:
+            return client.status()
+
+    def wait_for(self, predicate, deadline=wire.DEADLINE, what="status"):
+        """Until predicate(Status) is true; returns the status."""
+        def look():
+            status = self.status()
+            return status if predicate(status) else None
+        return poll_until(look, deadline, what)
+
+    def wait_keys(self, count=1, deadline=wire.DEADLINE):
+        """Until @count keys can sign; returns them."""
+        def look():
+            with self.connect() as client:
+                keys = [k for k in client.keys() if k.state == wire.KeyState.READY]
+            return keys if len(keys) >= count else None
+        return poll_until(look, deadline, f"{count} keys ready\n{self.log()}")
+
+
+def process_name(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def is_alive(pid):
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+class IntegrationTest(unittest.TestCase):
+    """token() and agent() belong to one test, class_token() and class_agent() to the class."""
+
+    def token(self, **kwargs):
+        token = TokenDir(**kwargs)
+        self.addCleanup(token.remove)
+        return token
+
+    def agent(self, config="", start=True, **kwargs):
+        agent = Agent(config, **kwargs)
+        self.addCleanup(agent.end)
+        return agent.start() if start else agent
+
+    @classmethod
+    def class_token(cls, **kwargs):
+        token = TokenDir(**kwargs)
+        cls.addClassCleanup(token.remove)
+        return token
+
+    @classmethod
+    def class_agent(cls, config="", **kwargs):
+        agent = Agent(config, **kwargs)
+        cls.addClassCleanup(agent.end)
+        return agent.start()
+
+    def connect(self, agent, **kwargs):
+        client = agent.connect(**kwargs)
+        self.addCleanup(client.close)
+        return client
+
+    def start_process(self, *args, **kwargs):
+        """A helper process of the test itself."""
+        process = subprocess.Popen(list(map(os.fspath, args)), **kwargs)
+
+        def end():
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        self.addCleanup(end)
+        return process
+
+    def assert_signs(self, client, key, scheme=wire.ECDSA_SHA256, kind=Kind.TLS13, content=None):
+        """A signature is made, and it is the key's over just this content."""
+        content = content or tls_messages.certificate_verify()
+        signature = client.sign(key.hash, scheme, kind, content)
+        self.assertTrue(tls_messages.is_signature(key.spki, scheme, content, signature),
+                        "the signature does not verify")
+
+    def assert_refused(self, code, call, *args, **kwargs):
+        """The call gets an ERROR of this code, with a sentence for a person."""
+        with self.assertRaises(Refused) as caught:
+            call(*args, **kwargs)
+        self.assertEqual(caught.exception.code, code, caught.exception.text)
+        self.assertTrue(caught.exception.text.strip(), "a refusal without a text")
+        return caught.exception
+
+    def assert_serves(self, agent):
+        """The agent is alive and answers a new client."""
+        self.assertIsNone(agent.process.poll(), f"the agent ended:\n{agent.log()}")
+        self.assertEqual(agent.status().pid, agent.pid)
+
+
+def main():
+    unittest.main(verbosity=2)
