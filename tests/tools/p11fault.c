@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * p11fault.so: a PKCS#11 module (2.40) that forwards every call to the module named in
+ * $P11FAULT_MODULE and does to it what the control file says (p11fault_rules.h). For tests: it
+ * stands in for the modules and cards that fail in ways SoftHSM cannot. Exports C_GetFunctionList
+ * alone.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "p11fault_effects.h"
+#include "p11fault_forward.h"
+#include "p11fault_pin.h"
+#include "p11fault_token.h"
+
+#define SIGNATURE_MAX 4096u
+
+static CK_FUNCTION_LIST *real;
+static CK_FUNCTION_LIST faulty;
+
+static struct fault_outcome begin(const char *function)
+{
+    struct fault_plan plan;
+
+    fault_rules_log(function);
+    fault_rules_plan(function, &plan);
+    return fault_effects_run(&plan);
+}
+
+/* Each of these defines one function of the list. */
+#define DEFINE_PLAIN(name, params, args)                            \
+    static CK_RV x_##name params                                    \
+    {                                                               \
+        struct fault_outcome outcome = begin("C_" #name);           \
+        return outcome.answered ? outcome.rv : real->C_##name args; \
+    }
+
+#define DEFINE_SLOT(name, params, args)                   \
+    static CK_RV x_##name params                          \
+    {                                                     \
+        struct fault_outcome outcome = begin("C_" #name); \
+        if (outcome.answered)                             \
+            return outcome.rv;                            \
+        if (fault_token_is_removed(slot))                 \
+            return CKR_TOKEN_NOT_PRESENT;                 \
+        return real->C_##name args;                       \
+    }
+
+#define DEFINE_SESSION(name, params, args)                \
+    static CK_RV x_##name params                          \
+    {                                                     \
+        struct fault_outcome outcome = begin("C_" #name); \
+        if (outcome.answered)                             \
+            return outcome.rv;                            \
+        CK_RV rv = fault_token_enter(s);                  \
+        if (rv != CKR_OK)                                 \
+            return rv;                                    \
+        rv = real->C_##name args;                         \
+        fault_token_leave();                              \
+        return rv;                                        \
+    }
+
+FORWARD_PLAIN_LIST(DEFINE_PLAIN)
+FORWARD_SLOT_LIST(DEFINE_SLOT)
+FORWARD_SESSION_LIST(DEFINE_SESSION)
+
+static CK_RV x_Initialize(void *args)
+{
+    struct fault_outcome outcome = begin("C_Initialize");
+
+    return outcome.answered ? outcome.rv : real->C_Initialize(args);
+}
+
+static CK_RV x_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
+{
+    struct fault_outcome outcome = begin("C_GetSlotList");
+    _cleanup_free_ CK_SLOT_ID *all = NULL;
+    CK_ULONG all_count = 0;
+
+    if (outcome.answered)
+        return outcome.rv;
+    /* The length query is always made: in SoftHSM it is the call that looks for new tokens. */
+    CK_RV rv = real->C_GetSlotList(present, NULL, &all_count);
+    if (rv != CKR_OK)
+        return rv;
+    all = calloc(all_count + 1, sizeof(*all));
+    if (!all)
+        return CKR_HOST_MEMORY;
+    rv = real->C_GetSlotList(present, all, &all_count);
+    if (rv != CKR_OK)
+        return rv;
+    if (present)
+        all_count = fault_token_filter(all, all_count);
+    if (list && *count < all_count)
+        rv = CKR_BUFFER_TOO_SMALL;
+    else if (list)
+        (void)memcpy(list, all, all_count * sizeof(*all));
+    *count = all_count;
+    return rv;
+}
+
+static CK_RV x_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
+{
+    struct fault_outcome outcome = begin("C_GetSlotInfo");
+    struct fault_settings settings;
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = real->C_GetSlotInfo(slot, info);
+    if (rv != CKR_OK)
+        return rv;
+    fault_rules_settings(&settings);
+    if (settings.hardware)
+        info->flags |= CKF_HW_SLOT | CKF_REMOVABLE_DEVICE;
+    if (fault_token_is_removed(slot))
+        info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
+    return CKR_OK;
+}
+
+static CK_RV x_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+    struct fault_outcome outcome = begin("C_GetTokenInfo");
+    struct fault_settings settings;
+    char label[FAULT_LABEL_LEN + 1];
+
+    if (outcome.answered)
+        return outcome.rv;
+    if (fault_token_is_removed(slot))
+        return CKR_TOKEN_NOT_PRESENT;
+    CK_RV rv = real->C_GetTokenInfo(slot, info);
+    if (rv != CKR_OK)
+        return rv;
+    fault_rules_settings(&settings);
+    fault_token_label(slot, label);
+    fault_pin_flags(&settings, label, &info->flags);
+    return CKR_OK;
+}
+
+static CK_RV x_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
+{
+    struct fault_outcome outcome = begin("C_WaitForSlotEvent");
+
+    (void)reserved;
+    return outcome.answered ? outcome.rv : fault_token_event(flags, slot);
+}
+
+struct login {
+    CK_SESSION_HANDLE session;
+    CK_USER_TYPE user;
+    CK_BYTE *pin;
+    CK_ULONG pin_len;
+};
+
+static CK_RV login_real(void *closure)
+{
+    const struct login *login = closure;
+
+    return real->C_Login(login->session, login->user, login->pin, login->pin_len);
+}
+
+static CK_RV x_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG pin_len)
+{
+    struct login login = {session, user, pin, pin_len};
+    struct fault_outcome outcome = begin("C_Login");
+    struct fault_settings settings;
+    char label[FAULT_LABEL_LEN + 1] = "";
+    CK_SESSION_INFO info;
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    if (real->C_GetSessionInfo(session, &info) == CKR_OK)
+        fault_token_label(info.slotID, label);
+    fault_rules_settings(&settings);
+    rv =
+        user == CKU_SO ? login_real(&login) : fault_pin_count(&settings, label, login_real, &login);
+    fault_token_leave();
+    return rv;
+}
+
+static CK_RV spoil_attributes(const struct fault_settings *settings, CK_ATTRIBUTE *attrs,
+                              CK_ULONG count, CK_RV rv)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        for (size_t k = 0; k < settings->attr_count; k++) {
+            if (settings->attrs[k].type != attrs[i].type ||
+                attrs[i].ulValueLen == CK_UNAVAILABLE_INFORMATION || attrs[i].ulValueLen == 0)
+                continue;
+            if (settings->attrs[k].fault == FAULT_ATTR_BAD_LENGTH ||
+                (settings->attrs[k].fault == FAULT_ATTR_GROWING && !attrs[i].pValue))
+                attrs[i].ulValueLen--;
+            if (settings->attrs[k].fault != FAULT_ATTR_UNAVAILABLE)
+                continue;
+            attrs[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
+            rv = CKR_ATTRIBUTE_TYPE_INVALID;
+        }
+    }
+    return rv;
+}
+
+static CK_RV x_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                 CK_ATTRIBUTE *attrs, CK_ULONG count)
+{
+    struct fault_outcome outcome = begin("C_GetAttributeValue");
+    struct fault_settings settings;
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = real->C_GetAttributeValue(session, object, attrs, count);
+    fault_token_leave();
+    fault_rules_settings(&settings);
+    return spoil_attributes(&settings, attrs, count, rv);
+}
+
+static bool is_hidden(const struct fault_settings *settings, CK_SESSION_HANDLE session,
+                      CK_OBJECT_HANDLE object)
+{
+    CK_BBOOL private = CK_FALSE;
+    CK_OBJECT_CLASS class = CKO_DATA;
+    CK_ATTRIBUTE attrs[] = {{CKA_PRIVATE, &private, sizeof(private)},
+                            {CKA_CLASS, &class, sizeof(class)}};
+
+    if (real->C_GetAttributeValue(session, object, attrs, ARRAY_SIZE(attrs)) != CKR_OK)
+        return false;
+    return (settings->no_public_objects && !private) ||
+           (settings->no_public_keys && class == CKO_PUBLIC_KEY);
+}
+
+static CK_RV find_shown(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG max,
+                        CK_ULONG *ret_count)
+{
+    struct fault_settings settings;
+    CK_ULONG found = 0;
+    CK_ULONG kept = 0;
+
+    fault_rules_settings(&settings);
+    /* None found ends a search, so a batch of hidden objects must not look like that. */
+    do {
+        CK_RV rv = real->C_FindObjects(session, objects, max, &found);
+        if (rv != CKR_OK)
+            return rv;
+        for (CK_ULONG i = 0; i < found; i++)
+            if (!is_hidden(&settings, session, objects[i]))
+                objects[kept++] = objects[i];
+    } while (found > 0 && kept == 0);
+    *ret_count = kept;
+    return CKR_OK;
+}
+
+static CK_RV x_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG max,
+                           CK_ULONG *ret_count)
+{
+    struct fault_outcome outcome = begin("C_FindObjects");
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = find_shown(session, objects, max, ret_count);
+    fault_token_leave();
+    return rv;
+}
+
+/* Whatever it answers, this call ends a search. */
+static CK_RV x_FindObjectsFinal(CK_SESSION_HANDLE session)
+{
+    struct fault_outcome outcome = begin("C_FindObjectsFinal");
+    CK_RV rv = fault_token_enter(session);
+
+    if (rv != CKR_OK)
+        return rv;
+    rv = real->C_FindObjectsFinal(session);
+    fault_token_leave();
+    return outcome.answered ? outcome.rv : rv;
+}
+
+typedef CK_RV (*sign_fn)(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len,
+                         CK_BYTE *signature, CK_ULONG *signature_len);
+
+static CK_RV sign_final(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len,
+                        CK_BYTE *signature, CK_ULONG *signature_len)
+{
+    (void)data;
+    (void)data_len;
+    return real->C_SignFinal(session, signature, signature_len);
+}
+
+/* A length query gets the truth and uses up no rule. */
+static CK_RV sign_with_faults(const char *function, sign_fn sign, CK_SESSION_HANDLE session,
+                              CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
+                              CK_ULONG *signature_len)
+{
+    struct fault_outcome outcome = {0};
+    CK_BYTE dropped[SIGNATURE_MAX];
+    CK_ULONG dropped_len = sizeof(dropped);
+    CK_ULONG room = *signature_len;
+
+    if (signature)
+        outcome = begin(function);
+    else
+        fault_rules_log(function);
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    if (outcome.damaged && outcome.damage == FAULT_TOO_SMALL) {
+        *signature_len = room + 1;
+        rv = CKR_BUFFER_TOO_SMALL;
+    } else if (outcome.answered) {
+        /* A failed call ends the operation; only this answer keeps it (PKCS#11 section 5.2). */
+        if (outcome.rv != CKR_BUFFER_TOO_SMALL)
+            (void)sign(session, data, data_len, dropped, &dropped_len);
+        rv = outcome.rv;
+    } else {
+        rv = sign(session, data, data_len, signature, signature_len);
+        if (rv == CKR_OK && outcome.damaged)
+            fault_damage(outcome.damage, signature, room, signature_len);
+    }
+    fault_token_leave();
+    return rv;
+}
+
+static CK_RV x_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
+                    CK_ULONG *signature_len)
+{
+    return sign_with_faults("C_Sign", real->C_Sign, session, data, data_len, signature,
+                            signature_len);
+}
+
+static CK_RV x_SignFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG *signature_len)
+{
+    return sign_with_faults("C_SignFinal", sign_final, session, NULL, 0, signature, signature_len);
+}
+
+static CK_RV x_GetFunctionList(CK_FUNCTION_LIST **ret_list)
+{
+    *ret_list = &faulty;
+    return CKR_OK;
+}
+
+#define TABLE_ROW(name, params, args) .C_##name = x_##name,
+static CK_FUNCTION_LIST faulty = {
+    .version = {2, 40},
+    FORWARD_PLAIN_LIST(TABLE_ROW) FORWARD_SLOT_LIST(TABLE_ROW) FORWARD_SESSION_LIST(TABLE_ROW)
+        .C_Initialize = x_Initialize,
+    .C_GetFunctionList = x_GetFunctionList,
+    .C_GetSlotList = x_GetSlotList,
+    .C_GetSlotInfo = x_GetSlotInfo,
+    .C_GetTokenInfo = x_GetTokenInfo,
+    .C_WaitForSlotEvent = x_WaitForSlotEvent,
+    .C_Login = x_Login,
+    .C_GetAttributeValue = x_GetAttributeValue,
+    .C_FindObjects = x_FindObjects,
+    .C_FindObjectsFinal = x_FindObjectsFinal,
+    .C_Sign = x_Sign,
+    .C_SignFinal = x_SignFinal,
+};
+
+static void load_real(void)
+{
+    const char *path = getenv("P11FAULT_MODULE");
+    void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    CK_C_GetFunctionList get_list = NULL;
+    CK_FUNCTION_LIST *list = NULL;
+
+    if (module)
+        *(void **)&get_list = dlsym(module, "C_GetFunctionList");
+    if (!get_list || get_list(&list) != CKR_OK)
+        return;
+    fault_token_set_module(list);
+    real = list;
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **ret_list)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, load_real);
+    if (!real)
+        return CKR_GENERAL_ERROR;
+    return x_GetFunctionList(ret_list);
+}
