@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's state, copied into one block that the caller owns. */
+#include "client/lib/block.h"
+#include "client/lib/call.h"
+#include "client/lib/error.h"
+
+#define STATUS_TEXTS 2u        /* of the fixed part: each takes a NUL in the block */
+#define STATUS_MODULE_TEXTS 3u /* per module */
+#define STATUS_TOKEN_TEXTS 4u  /* per token */
+
+_Static_assert((int)MTLS_AGENT_MODULE_FAILED == (int)MODULE_STATE_FAILED, "states are the wire's");
+_Static_assert((int)MTLS_AGENT_TOKEN_PIN_BLOCKED == (int)TOKEN_STATE_PIN_BLOCKED,
+               "states are the wire's");
+
+/* What one allocation holds: the public part first, so that its address is the block's. */
+struct status_block {
+    struct mtls_agent_status status;
+    max_align_t data[];
+};
+
+static int status_encode(struct wire_writer *writer, const struct call *call)
+{
+    return protocol_bare_encode(writer, PROTOCOL_STATUS, call->id);
+}
+
+static void status_count(const struct protocol_status_reply *reply, size_t *ret_modules,
+                         size_t *ret_tokens)
+{
+    struct wire_span modules = reply->modules;
+    struct wire_span tokens = reply->tokens;
+    struct protocol_status_module module;
+    struct protocol_status_token token;
+
+    *ret_modules = 0;
+    *ret_tokens = 0;
+    while (protocol_status_next_module(&modules, &module))
+        (*ret_modules)++;
+    while (protocol_status_next_token(&tokens, &token))
+        (*ret_tokens)++;
+}
+
+static void status_copy_modules(struct wire_span list, struct mtls_agent_module_status *copy,
+                                struct block *block)
+{
+    struct protocol_status_module module;
+
+    while (protocol_status_next_module(&list, &module)) {
+        *copy++ = (struct mtls_agent_module_status){
+            .name = block_put_text(block, module.name),
+            .path = block_put_text(block, module.path),
+            .state = (enum mtls_agent_module_state)module.state,
+            .workers = module.workers,
+            .restarts = module.restarts,
+            .text = block_put_text(block, module.text),
+        };
+    }
+}
+
+static void status_copy_tokens(struct wire_span list, struct mtls_agent_token_status *copy,
+                               struct block *block)
+{
+    struct protocol_status_token token;
+
+    while (protocol_status_next_token(&list, &token)) {
+        *copy++ = (struct mtls_agent_token_status){
+            .label = block_put_text(block, token.label),
+            .serial = block_put_text(block, token.serial),
+            .module = block_put_text(block, token.module),
+            .state = (enum mtls_agent_token_state)token.state,
+            .keys = token.keys,
+            .text = block_put_text(block, token.text),
+        };
+    }
+}
+
+static struct mtls_agent_status *status_copy(const struct protocol_status_reply *reply)
+{
+    size_t module_count = 0;
+    size_t token_count = 0;
+
+    status_count(reply, &module_count, &token_count);
+    size_t modules_size = module_count * sizeof(struct mtls_agent_module_status);
+    size_t tokens_size = token_count * sizeof(struct mtls_agent_token_status);
+    size_t text_size = reply->agent_version.len + reply->config_text.len + reply->modules.len +
+                       reply->tokens.len + STATUS_TEXTS + module_count * STATUS_MODULE_TEXTS +
+                       token_count * STATUS_TOKEN_TEXTS;
+    struct status_block *memory =
+        calloc(1, sizeof(*memory) + modules_size + tokens_size + text_size);
+    if (!memory)
+        return NULL;
+
+    uint8_t *data = (uint8_t *)memory->data;
+    struct mtls_agent_module_status *modules = (void *)data;
+    struct mtls_agent_token_status *tokens = (void *)(data + modules_size);
+    struct block block = {data + modules_size + tokens_size, text_size};
+    memory->status = (struct mtls_agent_status){
+        .version = block_put_text(&block, reply->agent_version),
+        .pid = reply->pid,
+        .uptime_ms = reply->uptime_ms,
+        .signatures = reply->signatures,
+        .refusals = reply->refusals,
+        .failures = reply->failures,
+        .connections = reply->connections,
+        .queued = reply->queued,
+        .config_text = block_put_text(&block, reply->config_text),
+        .module_count = module_count,
+        .modules = modules,
+        .token_count = token_count,
+        .tokens = tokens,
+    };
+    status_copy_modules(reply->modules, modules, &block);
+    status_copy_tokens(reply->tokens, tokens, &block);
+    return &memory->status;
+}
+
+static int status_handle_reply(struct call *call, struct wire_span body)
+{
+    struct mtls_agent_status **status = call->context;
+    struct protocol_status_reply reply;
+
+    if (protocol_status_reply_parse(body, &reply))
+        return MTLS_AGENT_E_PROTOCOL;
+    *status = status_copy(&reply);
+    return *status ? 0 : client_error_set_memory(call->error);
+}
+
+static const struct call_type status_type = {
+    .reply = PROTOCOL_STATUS_REPLY,
+    .is_idempotent = true,
+    .too_long = "the request is too long",
+    .encode = status_encode,
+    .handle_reply = status_handle_reply,
+};
+
+int mtls_agent_get_status(struct mtls_agent *agent, struct mtls_agent_status **ret_status,
+                          struct mtls_agent_error *error)
+{
+    struct mtls_agent_status *status = NULL;
+    struct call call = {.type = &status_type, .context = &status, .pass_fd = -1, .error = error};
+
+    int code = call_run(agent, &call);
+    if (code == 0)
+        *ret_status = status;
+    return code;
+}
+
+struct mtls_agent_status *mtls_agent_status_free(struct mtls_agent_status *status)
+{
+    free(status);
+    return NULL;
+}
