@@ -11,7 +11,7 @@
 static bool escape_is_deceptive(uint32_t code)
 {
     return (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff || code == 0x061c;
+           (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == 0x061c || code == 0xad;
 }
 
 static bool escape_is_control(uint32_t code)
@@ -43,21 +43,23 @@ const char *escape_text(struct wire_span text, char *buffer, size_t size)
 {
     static const char cut[] = "...";
     size_t len = 0;
+    size_t cut_at = 0; /* the longest output so far that leaves room for the mark of a cut */
     size_t at = 0;
 
     while (at < text.len) {
         char unit[16];
         size_t used = 0;
         size_t unit_len = escape_unit(text.data + at, text.len - at, unit, sizeof(unit), &used);
-        bool is_last = at + used == text.len;
-        if (unit_len + (is_last ? 0 : sizeof(cut) - 1) >= size - len) {
-            memcpy(buffer + len, cut, sizeof(cut) - 1);
-            len += sizeof(cut) - 1;
+        if (unit_len >= size - len) {
+            memcpy(buffer + cut_at, cut, sizeof(cut) - 1);
+            len = cut_at + sizeof(cut) - 1;
             break;
         }
         memcpy(buffer + len, unit, unit_len);
         len += unit_len;
         at += used;
+        if (sizeof(cut) <= size - len)
+            cut_at = len;
     }
     buffer[len] = '\0';
     return buffer;

@@ -82,7 +82,7 @@ static int secret_read_all(struct secret *secret, int fd, uint64_t deadline_ms)
 
     for (;;) {
         if (len == sizeof(secret->data))
-            return memchr(secret->data, '\n', len) ? secret_finish(secret, len) : SECRET_E_TOO_LONG;
+            return SECRET_E_TOO_LONG;
         int r = secret_wait(fd, deadline_ms);
         if (r)
             return r;

@@ -23,7 +23,8 @@ enum {
 
 struct secret {
     size_t len;
-    uint8_t data[SECRET_MAX + 1]; /* always followed by a NUL, for interfaces that want one */
+    uint8_t data[SECRET_MAX + 2]; /* always followed by a NUL, for interfaces that want one; the
+                                     longest PIN with its CRLF fits while it is read */
 };
 
 /**

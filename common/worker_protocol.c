@@ -23,24 +23,26 @@ int worker_load_encode(struct wire_writer *writer, const struct worker_load *msg
 int worker_load_parse(struct wire_span body, struct worker_load *ret_msg)
 {
     struct wire_reader reader;
+    struct worker_load msg = {0};
 
     wire_reader_init(&reader, body);
-    ret_msg->path = wire_get_text(&reader, WORKER_PATH_MAX);
-    ret_msg->init_args = wire_get_text(&reader, WORKER_PATH_MAX);
-    ret_msg->threads = wire_get_u32(&reader);
+    msg.path = wire_get_text(&reader, WORKER_PATH_MAX);
+    msg.init_args = wire_get_text(&reader, WORKER_PATH_MAX);
+    msg.threads = wire_get_u32(&reader);
     uint32_t verify = wire_get_u32(&reader);
     uint32_t cert_count = wire_get_u32(&reader);
     if (cert_count > WORKER_CERTS_MAX)
         return WIRE_E_MALFORMED;
     for (uint32_t i = 0; i < cert_count; i++) {
-        ret_msg->certs[i].uri = wire_get_text(&reader, PROTOCOL_SELECTOR_MAX);
-        ret_msg->certs[i].cert = wire_get_string(&reader, PROTOCOL_DER_MAX);
+        msg.certs[i].uri = wire_get_text(&reader, PROTOCOL_SELECTOR_MAX);
+        msg.certs[i].cert = wire_get_string(&reader, PROTOCOL_DER_MAX);
     }
-    if (wire_reader_finish(&reader) || verify > VERIFY_NEVER || ret_msg->threads < 1 ||
-        ret_msg->threads > WORKER_THREADS_MAX)
+    if (wire_reader_finish(&reader) || verify > VERIFY_NEVER || msg.threads < 1 ||
+        msg.threads > WORKER_THREADS_MAX)
         return WIRE_E_MALFORMED;
-    ret_msg->verify = (enum verify_mode)verify;
-    ret_msg->cert_count = cert_count;
+    msg.verify = (enum verify_mode)verify;
+    msg.cert_count = cert_count;
+    *ret_msg = msg;
     return 0;
 }
 
