@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys in words; see key_view.h. */
+#include "client/cli/key_view.h"
+
+#include <string.h>
+
+#include "client/cli/patience.h"
+#include "common/escape.h"
+
+/* "sha256:" and the 8 digits that a selector needs at least. */
+#define KEY_VIEW_HASH_SHORT (sizeof("sha256:") - 1 + 8)
+
+const char *key_view_algorithm(enum mtls_agent_key_type type, unsigned int bits,
+                               char buffer[static KEY_VIEW_ALGORITHM_MAX])
+{
+    switch (type) {
+    case MTLS_AGENT_KEY_RSA:
+        (void)snprintf(buffer, KEY_VIEW_ALGORITHM_MAX, "RSA %u", bits);
+        break;
+    case MTLS_AGENT_KEY_RSA_PSS:
+        (void)snprintf(buffer, KEY_VIEW_ALGORITHM_MAX, "RSA-PSS %u", bits);
+        break;
+    case MTLS_AGENT_KEY_EC:
+        (void)snprintf(buffer, KEY_VIEW_ALGORITHM_MAX, "EC P-%u", bits);
+        break;
+    case MTLS_AGENT_KEY_ED25519:
+        (void)snprintf(buffer, KEY_VIEW_ALGORITHM_MAX, "Ed25519");
+        break;
+    default:
+        (void)snprintf(buffer, KEY_VIEW_ALGORITHM_MAX, "unknown");
+        break;
+    }
+    return buffer;
+}
+
+const char *key_view_state(enum mtls_agent_key_state state)
+{
+    switch (state) {
+    case MTLS_AGENT_KEY_READY:
+        return "ready";
+    case MTLS_AGENT_KEY_LOCKED:
+        return "locked";
+    case MTLS_AGENT_KEY_ABSENT:
+        return "absent";
+    default:
+        return "unknown";
+    }
+}
+
+const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
+                          char buffer[static KEY_VIEW_HASH_MAX])
+{
+    size_t at = sizeof("sha256:") - 1;
+
+    memcpy(buffer, "sha256:", at);
+    for (size_t i = 0; i < MTLS_AGENT_KEY_HASH_LEN; i++, at += 2)
+        (void)snprintf(buffer + at, KEY_VIEW_HASH_MAX - at, "%02x", hash[i]);
+    return buffer;
+}
+
+char *key_view_escape(const char *text)
+{
+    /* One byte becomes at most 8 ("\u{2028}" for three, "\x1b" for one). */
+    size_t size = 8 * strlen(text) + 8;
+    char *escaped = malloc(size);
+
+    if (escaped)
+        (void)escape_cstring(text, escaped, size);
+    return escaped;
+}
+
+static int key_view_list(struct mtls_agent *agent, const char *selector,
+                         struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
+{
+    patience_begin("waiting for the agent...");
+    int r = selector ? mtls_agent_find(agent, selector, ret_keys, error)
+                     : mtls_agent_list(agent, NULL, ret_keys, error);
+    patience_end();
+    return r;
+}
+
+/* Names every key that could have been meant, with the start of its hash: names may be equal. */
+static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
+{
+    _cleanup_wire_writer_ struct wire_writer names = {0};
+    const struct mtls_agent_key *key = NULL;
+    char hash[KEY_VIEW_HASH_MAX];
+
+    wire_writer_init(&names, CLI_OUTPUT_MAX);
+    for (size_t i = 0; (key = mtls_agent_keys_get(keys, i)); i++) {
+        if (key->cert_count == 0)
+            continue;
+        escape_put_raw(&names, names.len > 0 ? ", " : "");
+        escape_put_raw(&names, key->name);
+        (void)key_view_hash(key->hash, hash);
+        hash[KEY_VIEW_HASH_SHORT] = '\0';
+        escape_put_raw(&names, " (");
+        escape_put_raw(&names, hash);
+        escape_put_raw(&names, ")");
+    }
+    return cli_fail(CLI_NO_KEY, "several keys have a certificate. Choose one with --key: %.*s",
+                    names.failed ? 0 : (int)names.len, (const char *)names.data);
+}
+
+static int key_view_choose(const struct mtls_agent_keys *keys,
+                           const struct mtls_agent_key **ret_key)
+{
+    const struct mtls_agent_key *chosen = NULL;
+    const struct mtls_agent_key *key = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; (key = mtls_agent_keys_get(keys, i)); i++) {
+        if (key->cert_count == 0)
+            continue;
+        chosen = key;
+        count++;
+    }
+    if (count > 1)
+        return key_view_fail_ambiguous(keys);
+    if (!chosen)
+        return cli_fail(CLI_NO_KEY, "the agent has no key with a certificate. See what there is: "
+                                    "mtls list, mtls status");
+    *ret_key = chosen;
+    return CLI_OK;
+}
+
+int key_view_find(struct mtls_agent *agent, const char *selector, struct mtls_agent_keys **ret_keys,
+                  const struct mtls_agent_key **ret_key)
+{
+    _cleanup_agent_keys_ struct mtls_agent_keys *keys = NULL;
+    struct mtls_agent_error error = {0};
+    const struct mtls_agent_key *key = NULL;
+
+    int r = key_view_list(agent, selector, &keys, &error);
+    if (r)
+        return cli_fail_agent(&error);
+    key = mtls_agent_keys_get(keys, 0);
+    if (!selector)
+        r = key_view_choose(keys, &key);
+    if (r)
+        return r;
+    *ret_keys = TAKE_PTR(keys);
+    *ret_key = key;
+    return CLI_OK;
+}
+
+int key_view_fail_no_certificate(const struct mtls_agent_key *key)
+{
+    return cli_fail(CLI_FAILURE,
+                    "key %s has no certificate. Store one on the token, or set `certificate = "
+                    "FILE` in its [key] section: man 5 mtls-agent.conf",
+                    key->name);
+}
+
+int key_view_selector(struct mtls_agent *agent, const struct mtls_agent_key *key,
+                      char **ret_selector)
+{
+    _cleanup_agent_keys_ struct mtls_agent_keys *named = NULL;
+    char hash[KEY_VIEW_HASH_MAX];
+    const char *selector = key->name;
+
+    int r = mtls_agent_find(agent, key->name, &named, NULL);
+    const struct mtls_agent_key *found = r ? NULL : mtls_agent_keys_get(named, 0);
+    if (!found || memcmp(found->hash, key->hash, sizeof(key->hash)) != 0)
+        selector = key_view_hash(key->hash, hash);
+    char *copy = strdup(selector);
+    if (!copy)
+        return cli_fail_errno("cannot name the key", ENOMEM);
+    *ret_selector = copy;
+    return CLI_OK;
+}

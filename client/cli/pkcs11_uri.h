@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The RFC 7512 URI of a key, so that it can be put into a configuration file. */
+#ifndef MTLS_CLI_PKCS11_URI_H
+#define MTLS_CLI_PKCS11_URI_H
+
+#include "client/lib/mtls-agent.h"
+#include "common/wire.h"
+
+/** pkcs11_uri_format() - append "pkcs11:token=...;serial=...;id=...;object=...;type=private". */
+void pkcs11_uri_format(const struct mtls_agent_key *key, struct wire_writer *out);
+
+#endif
