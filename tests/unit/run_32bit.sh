@@ -1,9 +1,9 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds common/ and its codec check for a 32-bit machine and runs it. Exit 77: gcc -m32 does not
 # work here (Debian: package gcc-multilib).
 # Usage: run_32bit.sh SOURCE_ROOT BUILD_ROOT
-set -eu
+set -euo pipefail
 
 root=$1
 build=$2

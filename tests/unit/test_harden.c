@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
-#include "config.h"
+#include "build-config.h"
 #include "unit.h"
 
 /* Runs @check in a child of its own; its answer is the child's exit code. */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "config.h"
+#include "build-config.h"
 #include "unit.h"
 
 static int setup(void **state)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * First inputs for the fuzzers, from the tables and golden frames of the unit tests, so that a new
+ * message is a seed at once: write_seeds OUTPUT_DIR GOLDEN_DIR. Each fuzzer has a directory.
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/der_ecdsa.h"
+#include "golden_frames.h"
+#include "message_table.h"
+
+static const char *output_dir;
+
+static int write_seed(const char *fuzzer, const char *name, struct wire_span prefix,
+                      struct wire_span content)
+{
+    char dir[512];
+    char path[1024];
+
+    (void)snprintf(dir, sizeof(dir), "%s/%s", output_dir, fuzzer);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (mkdir(dir, 0755) && errno != EEXIST)
+        return -errno;
+    _cleanup_fclose_ FILE *file = fopen(path, "wbe");
+    if (!file)
+        return -errno;
+    (void)fwrite(prefix.data, 1, prefix.len, file);
+    (void)fwrite(content.data, 1, content.len, file);
+    return fflush(file) ? -errno : 0;
+}
+
+/* Every sample as a message: the frame without its length. */
+static int write_messages(const char *fuzzer, const struct message_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_(cleanup_wire_writer) struct wire_writer writer = {0};
+        wire_writer_init(&writer, WIRE_HEADER_LEN + WIRE_FRAME_MAX);
+        if (rows[i].sample(&writer))
+            return -ENOMEM;
+        int r = write_seed(
+            fuzzer, rows[i].name, (struct wire_span){0},
+            (struct wire_span){writer.data + WIRE_HEADER_LEN, writer.len - WIRE_HEADER_LEN});
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* Golden frames as messages, and in pairs as streams. */
+static int write_golden(const char *golden_dir)
+{
+    static const uint8_t sign_getters[] = {6, 2, 2, 5 + 7 * 4, 2, 0, 4 + 7 * 35};
+    struct golden_frames golden;
+    int r = golden_frames_load(golden_dir, &golden);
+
+    for (size_t i = 0; !r && i < golden.count; i++) {
+        const struct golden_frame *frame = &golden.frames[i];
+        struct wire_span whole = {frame->data, frame->len};
+        struct wire_span message = {frame->data + WIRE_HEADER_LEN, frame->len - WIRE_HEADER_LEN};
+        struct wire_span body = {message.data + 1, message.len - 1};
+        const struct golden_frame *next = &golden.frames[(i + 1) % golden.count];
+        _cleanup_(cleanup_wire_writer) struct wire_writer stream = {0};
+
+        wire_writer_init(&stream, 2 * WIRE_FRAME_MAX);
+        wire_put_u8(&stream, (uint8_t)i);
+        for (size_t at = 0; at < whole.len; at++)
+            wire_put_u8(&stream, whole.data[at]);
+        r = write_seed("fuzz_request", frame->name, (struct wire_span){0}, message);
+        if (!r)
+            r = write_seed("fuzz_frame", frame->name, (struct wire_span){stream.data, stream.len},
+                           (struct wire_span){next->data, next->len});
+        if (!r)
+            r = write_seed("fuzz_fields", frame->name,
+                           (struct wire_span){sign_getters, sizeof(sign_getters)}, body);
+    }
+    golden_frames_deinit(&golden);
+    return r;
+}
+
+/* r = 1, s = 2^(bits-8) for every curve, in both forms. */
+static int write_signatures(void)
+{
+    static const unsigned int curves[] = {256, 384, 521};
+
+    for (uint8_t i = 0; i < ARRAY_SIZE(curves); i++) {
+        uint8_t raw[DER_ECDSA_RAW_MAX] = {0};
+        uint8_t der[DER_ECDSA_MAX];
+        uint8_t raw_kind = (uint8_t)(i << 1);
+        uint8_t der_kind = (uint8_t)(i << 1 | 1);
+        char name[32];
+        size_t half = (curves[i] + 7) / 8;
+        size_t der_len = 0;
+        raw[half - 1] = 1;
+        raw[half] = 1;
+        struct wire_span raw_span = {raw, 2 * half};
+        if (der_ecdsa_from_raw(curves[i], raw_span, der, &der_len))
+            return -EINVAL;
+        (void)snprintf(name, sizeof(name), "raw-%u", curves[i]);
+        int r = write_seed("fuzz_der_ecdsa", name, (struct wire_span){&raw_kind, 1}, raw_span);
+        (void)snprintf(name, sizeof(name), "der-%u", curves[i]);
+        if (!r)
+            r = write_seed("fuzz_der_ecdsa", name, (struct wire_span){&der_kind, 1},
+                           (struct wire_span){der, der_len});
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        (void)fprintf(stderr, "usage: %s OUTPUT_DIR GOLDEN_DIR\n", argv[0]);
+        return 2;
+    }
+    output_dir = argv[1];
+    int r = mkdir(output_dir, 0755) && errno != EEXIST ? -errno : 0;
+    if (!r)
+        r = write_messages("fuzz_request", client_messages, client_message_count);
+    if (!r)
+        r = write_messages("fuzz_worker_message", worker_messages, worker_message_count);
+    if (!r)
+        r = write_golden(argv[2]);
+    if (!r)
+        r = write_signatures();
+    if (r)
+        (void)fprintf(stderr, "%s: %s\n", output_dir, strerror(-r));
+    return r ? 1 : 0;
+}
