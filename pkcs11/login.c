@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Login and logout; see login.h. libp11 does the login itself and keeps its own copy of a PIN that
+ * was accepted for as long as the token is open; this process cannot be dumped or traced and ends
+ * with it.
+ */
+#include "pkcs11/login.h"
+
+#include <openssl/err.h>
+#include <stdarg.h>
+
+#include "common/secret.h"
+#include "pkcs11/ckr.h"
+#include "pkcs11/inventory.h"
+#include "pkcs11/signer.h"
+
+/* How a login or logout went; the sentence is for a person. */
+struct login_outcome {
+    enum worker_result result;
+    CK_RV rv;
+    char text[PROTOCOL_TEXT_MAX];
+};
+
+bool login_is_risky(uint32_t flags)
+{
+    return flags &
+           (WORKER_TOKEN_PIN_COUNT_LOW | WORKER_TOKEN_PIN_FINAL_TRY | WORKER_TOKEN_PIN_LOCKED);
+}
+
+const char *login_tries_text(uint32_t flags)
+{
+    if (flags & WORKER_TOKEN_PIN_LOCKED)
+        return "; the PIN is blocked";
+    if (flags & WORKER_TOKEN_PIN_FINAL_TRY)
+        return "; one last try is left";
+    if (flags & WORKER_TOKEN_PIN_COUNT_LOW)
+        return "; few tries are left";
+    return "";
+}
+
+_printf_(4, 5) static void login_set_outcome(struct login_outcome *outcome,
+                                             enum worker_result result, CK_RV rv,
+                                             const char *format, ...)
+{
+    va_list args;
+
+    outcome->result = result;
+    outcome->rv = rv;
+    va_start(args, format);
+    (void)vsnprintf(outcome->text, sizeof(outcome->text), format, args);
+    va_end(args);
+}
+
+static void login_set_failure(struct login_outcome *outcome, const char *function, CK_RV rv)
+{
+    char text[CKR_TEXT_MAX];
+
+    login_set_outcome(outcome, ckr_result(rv), rv, "%s", ckr_text(function, rv, text));
+}
+
+/* The module's no to a PIN, with what the token says about it now. */
+static void login_set_refusal(struct login_outcome *outcome, struct token *token, CK_RV rv)
+{
+    (void)!token_refresh(token); /* then the flags stay as they were */
+    uint32_t flags = token_flags(token);
+    enum worker_result result = ckr_result(rv);
+
+    if (result == WORKER_E_PIN && (flags & WORKER_TOKEN_PIN_LOCKED))
+        result = WORKER_E_PIN_BLOCKED;
+    if (result == WORKER_E_PIN_BLOCKED)
+        login_set_outcome(outcome, result, rv, "the PIN is blocked: no tries are left");
+    else if (rv == CKR_PIN_EXPIRED)
+        login_set_outcome(outcome, result, rv, "the PIN has expired and must be changed first");
+    else if (rv == CKR_USER_PIN_NOT_INITIALIZED)
+        login_set_outcome(outcome, result, rv, "the token has no PIN set");
+    else if (result == WORKER_E_PIN)
+        login_set_outcome(outcome, result, rv, "the PIN was refused%s", login_tries_text(flags));
+    else
+        login_set_failure(outcome, "C_Login", rv);
+}
+
+/* The one place where a user PIN meets a token. */
+static void login_once(struct worker *worker, struct token *token, const struct secret *pin,
+                       struct login_outcome *outcome)
+{
+    ERR_clear_error();
+    int r = PKCS11_login(token->slot, 0, (const char *)pin->data);
+    CK_RV rv = r == 0 ? CKR_OK : module_error();
+
+    if (r != 0) {
+        login_set_refusal(outcome, token, rv == CKR_OK ? CKR_GENERAL_ERROR : rv);
+        return;
+    }
+    token->logged_in = true;
+    rv = inventory_read(worker, token);
+    if (rv != CKR_OK)
+        login_set_outcome(outcome, WORKER_E_STATE_LOST, rv,
+                          "the token cannot be read after the login: %s", ckr_name(rv));
+}
+
+static void login_try(struct worker *worker, const struct worker_login *msg, struct token *token,
+                      const struct secret *pin, struct login_outcome *outcome)
+{
+    CK_RV rv = token_refresh(token);
+
+    if (rv != CKR_OK) {
+        login_set_failure(outcome, "C_GetTokenInfo", rv);
+        return;
+    }
+    if (token->logged_in)
+        return;
+    uint32_t flags = token_flags(token);
+    if (!msg->person && login_is_risky(flags)) {
+        login_set_outcome(outcome, WORKER_E_REFUSED, CKR_OK,
+                          "the PIN was not tried%s: a person has to unlock the token",
+                          login_tries_text(flags));
+        return;
+    }
+    login_once(worker, token, pin, outcome);
+}
+
+/* On success the new inventory, then the reply in any case. */
+static int login_answer(struct worker *worker, uint32_t seq, const struct token *token,
+                        const struct login_outcome *outcome, struct wire_writer *writer)
+{
+    const struct worker_reply reply = {
+        .seq = seq,
+        .result = outcome->result,
+        .ck_rv = (uint32_t)outcome->rv,
+        .token_flags = token ? token_flags(token) : 0,
+        .text = wire_span_from_text(outcome->text),
+    };
+
+    if (outcome->result == WORKER_OK) {
+        int r = inventory_send(worker, writer);
+        if (r)
+            return r;
+    }
+    wire_writer_reset(writer);
+    if (worker_reply_encode(writer, WORKER_LOGIN_REPLY, &reply))
+        return -ENOMEM;
+    return link_send(worker->link, writer);
+}
+
+/* Waits for the PIN, before any lock is held; false with the outcome when there is none. */
+static bool login_read_pin(const struct worker_login *msg, const struct token *token, int pin_fd,
+                           struct secret *pin, struct login_outcome *outcome)
+{
+    if (!token || pin_fd < 0) {
+        login_set_outcome(outcome, WORKER_E_BAD_REQUEST, CKR_OK, "%s",
+                          token ? "no PIN came with the login" : "no such token");
+        return false;
+    }
+    int r = pin ? secret_read(pin, pin_fd, msg->timeout_ms) : -ENOMEM;
+    if (r)
+        login_set_outcome(outcome, WORKER_E_PIN_SOURCE, CKR_OK, "%s", secret_error_text(r));
+    return r == 0;
+}
+
+int login_handle(struct worker *worker, const struct worker_login *msg, int pin_fd,
+                 struct wire_writer *writer)
+{
+    _cleanup_secret_ struct secret *pin = secret_new();
+    struct login_outcome outcome = {.result = WORKER_OK};
+    struct token *token = worker_get_token(worker, msg->token);
+    bool have_pin = login_read_pin(msg, token, pin_fd, pin, &outcome);
+
+    (void)pthread_rwlock_wrlock(&worker->lock);
+    if (have_pin)
+        login_try(worker, msg, token, pin, &outcome);
+    int r = login_answer(worker, msg->seq, token, &outcome, writer);
+    (void)pthread_rwlock_unlock(&worker->lock);
+    return r;
+}
+
+static void logout_run(struct worker *worker, struct token *token, struct login_outcome *outcome)
+{
+    signers_close_sessions(worker, token);
+    if (token->logged_in) {
+        ERR_clear_error();
+        if (PKCS11_logout(token->slot) != 0) {
+            CK_RV rv = module_error();
+            /* A token that says it is logged out already is what we want. */
+            if (rv != CKR_USER_NOT_LOGGED_IN) {
+                login_set_failure(outcome, "C_Logout", rv == CKR_OK ? CKR_GENERAL_ERROR : rv);
+                return;
+            }
+        }
+        token->logged_in = false;
+    }
+    CK_RV rv = inventory_read(worker, token);
+    if (rv != CKR_OK)
+        login_set_outcome(outcome, WORKER_E_STATE_LOST, rv,
+                          "the token cannot be read after the logout: %s", ckr_name(rv));
+}
+
+int logout_handle(struct worker *worker, const struct worker_logout *msg,
+                  struct wire_writer *writer)
+{
+    struct login_outcome outcome = {.result = WORKER_OK};
+    struct token *token = worker_get_token(worker, msg->token);
+
+    (void)pthread_rwlock_wrlock(&worker->lock);
+    if (token)
+        logout_run(worker, token, &outcome);
+    else
+        login_set_outcome(&outcome, WORKER_E_BAD_REQUEST, CKR_OK, "no such token");
+    int r = login_answer(worker, msg->seq, token, &outcome, writer);
+    (void)pthread_rwlock_unlock(&worker->lock);
+    return r;
+}

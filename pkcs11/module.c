@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading a module; see module.h. The function list is taken beside libp11 for what libp11 cannot
+ * do (versions 0.4.12 and 0.4.13): one Ed25519 key makes it find no private key at all; a wrong
+ * context PIN leaves its pooled session unusable; its token flags are a snapshot; its EVP path
+ * hides the module's answer and the mechanism.
+ */
+#include "pkcs11/module.h"
+
+#include <dlfcn.h>
+#include <openssl/err.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "pkcs11/ckr.h"
+
+_printf_(4, 5) static int module_fail(struct module_failure *failure, bool permanent, CK_RV rv,
+                                      const char *format, ...)
+{
+    va_list args;
+
+    failure->permanent = permanent;
+    failure->rv = rv;
+    va_start(args, format);
+    (void)vsnprintf(failure->text, sizeof(failure->text), format, args);
+    va_end(args);
+    return MODULE_E_UNUSABLE;
+}
+
+CK_RV module_error(void)
+{
+    CK_RV rv = CKR_OK;
+    unsigned long code;
+
+    while ((code = ERR_get_error()) != 0)
+        if (ERR_GET_LIB(code) == ERR_get_CKR_code())
+            rv = (CK_RV)ERR_GET_REASON(code);
+    return rv;
+}
+
+static CK_RV module_error_or_general(void)
+{
+    CK_RV rv = module_error();
+
+    return rv == CKR_OK ? CKR_GENERAL_ERROR : rv;
+}
+
+static int module_check_file(const char *path, struct module_failure *failure)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return module_fail(failure, true, CKR_OK, "the module %s cannot be read: %s", path,
+                           strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return module_fail(failure, true, CKR_OK, "the module %s is not a regular file", path);
+    return 0;
+}
+
+/* What dlopen() said, without the path that it puts in front. */
+static const char *module_dl_reason(const char *path)
+{
+    const char *reason = dlerror();
+    size_t len = strlen(path);
+
+    if (!reason)
+        return "no reason given";
+    if (strncmp(reason, path, len) == 0 && strncmp(reason + len, ": ", 2) == 0)
+        return reason + len + 2;
+    return reason;
+}
+
+/* All that the worker calls directly must be there: a list with holes would crash later. */
+static bool module_is_complete(const CK_FUNCTION_LIST *calls)
+{
+    return calls->C_GetSlotList && calls->C_GetSlotInfo && calls->C_GetTokenInfo &&
+           calls->C_GetMechanismList && calls->C_OpenSession && calls->C_CloseSession &&
+           calls->C_Login && calls->C_FindObjectsInit && calls->C_FindObjects &&
+           calls->C_FindObjectsFinal && calls->C_GetAttributeValue && calls->C_SignInit &&
+           calls->C_Sign && calls->C_Initialize && calls->C_GetInfo && calls->C_Logout;
+}
+
+/*
+ * Opens the file before libp11 does, as libp11 keeps the reason of a failure to itself. The handle
+ * stays open for good; libp11's own dlopen() of the same path then gives the same instance.
+ */
+static int module_open(const char *path, CK_FUNCTION_LIST **ret_calls,
+                       struct module_failure *failure)
+{
+    CK_RV (*get_list)(CK_FUNCTION_LIST **) = NULL;
+    CK_FUNCTION_LIST *calls = NULL;
+    void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+
+    if (!handle)
+        return module_fail(failure, true, CKR_OK, "the module %s cannot be loaded: %s", path,
+                           module_dl_reason(path));
+    *(void **)&get_list = dlsym(handle, "C_GetFunctionList");
+    if (!get_list)
+        return module_fail(failure, true, CKR_OK,
+                           "%s is not a PKCS#11 module: it has no C_GetFunctionList", path);
+    CK_RV rv = get_list(&calls);
+    if (rv != CKR_OK)
+        return module_fail(failure, false, rv,
+                           "the module %s cannot be used: it answered %s (0x%lx) to "
+                           "C_GetFunctionList",
+                           path, ckr_name(rv), rv);
+    if (!calls || !module_is_complete(calls))
+        return module_fail(failure, true, CKR_OK,
+                           "the module %s cannot be used: its function list has holes", path);
+    *ret_calls = calls;
+    return 0;
+}
+
+/* Lists the slots, once: PKCS11_update_slots() crashes in libp11 0.4.12. */
+static int module_list_slots(const char *path, struct module *module,
+                             struct module_failure *failure)
+{
+    CK_ULONG count = 0;
+    CK_RV rv = module->calls->C_GetSlotList(CK_FALSE, NULL, &count);
+
+    if (rv != CKR_OK)
+        return module_fail(failure, false, rv, "the module %s answered %s (0x%lx) to C_GetSlotList",
+                           path, ckr_name(rv), rv);
+    /* libp11 takes "no slots" for a failure: malloc(0). */
+    if (count == 0)
+        return 0;
+    if (PKCS11_enumerate_slots(module->ctx, &module->slots, &module->slot_count) != 0) {
+        rv = module_error_or_general();
+        return module_fail(failure, false, rv,
+                           "the slots of the module %s cannot be listed: %s (0x%lx)", path,
+                           ckr_name(rv), rv);
+    }
+    return 0;
+}
+
+int module_load(const char *path, const char *init_args, struct module *ret_module,
+                struct module_failure *ret_failure)
+{
+    struct module module = {0};
+
+    if (module_check_file(path, ret_failure) || module_open(path, &module.calls, ret_failure))
+        return MODULE_E_UNUSABLE;
+    module.ctx = PKCS11_CTX_new();
+    if (!module.ctx)
+        return module_fail(ret_failure, false, CKR_HOST_MEMORY,
+                           "the module %s cannot be used: no memory", path);
+    if (init_args[0] != '\0')
+        PKCS11_CTX_init_args(module.ctx, init_args);
+    ERR_clear_error();
+    if (PKCS11_CTX_load(module.ctx, path) != 0) {
+        CK_RV rv = module_error_or_general();
+        return module_fail(ret_failure, false, rv,
+                           "the module %s cannot be initialised: %s (0x%lx)", path, ckr_name(rv),
+                           rv);
+    }
+    if (module_list_slots(path, &module, ret_failure))
+        return MODULE_E_UNUSABLE;
+    *ret_module = module;
+    return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a signing thread: take a packet, do what it says, answer. What waits for a PIN gets a
+ * thread of its own, so that a person who types slowly holds up nobody's signature.
+ */
+#ifndef MTLS_PKCS11_REQUESTS_H
+#define MTLS_PKCS11_REQUESTS_H
+
+#include "pkcs11/signer.h"
+
+/**
+ * requests_serve() - take packets until the core goes
+ *
+ * Ends the process: nobody may return through a module's atexit handlers.
+ */
+_Noreturn void requests_serve(struct signer *signer);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One signature; see signer.h. Signing goes to the module's own functions: libp11 would hide the
+ * mechanism and the answer, and does not know Ed25519.
+ */
+#include "pkcs11/signer.h"
+
+#include <string.h>
+
+#include "common/der_ecdsa.h"
+#include "common/secret.h"
+#include "pkcs11/ckr.h"
+#include "pkcs11/login.h"
+#include "pkcs11/mechanism.h"
+#include "pkcs11/verify.h"
+
+/* One request on its way. */
+struct signing {
+    const struct worker_sign *msg;
+    const struct scheme *scheme;
+    struct key *key;
+    struct token *token;
+    const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
+    bool found_again;         /* the key's handle is not the one of the inventory */
+    struct mechanism mechanism;
+    CK_ULONG raw_len;
+    struct worker_reply reply;
+};
+
+int signer_init(struct signer *signer, struct worker *worker)
+{
+    *signer = (struct signer){.worker = worker};
+    wire_writer_init(&signer->writer, LINK_PACKET_MAX);
+    signer->sessions = calloc(worker->token_count + 1, sizeof(*signer->sessions));
+    signer->packet = malloc(LINK_PACKET_MAX);
+    if (signer->sessions && signer->packet)
+        return 0;
+    signer_deinit(signer);
+    return -ENOMEM;
+}
+
+void signer_deinit(struct signer *signer)
+{
+    for (size_t i = 0; signer->sessions && i < signer->worker->token_count; i++)
+        (void)token_close_session(&signer->worker->tokens[i], signer->sessions[i]);
+    free(signer->sessions);
+    free(signer->packet);
+    wire_writer_deinit(&signer->writer);
+    *signer = (struct signer){0};
+}
+
+void signers_close_sessions(struct worker *worker, const struct token *token)
+{
+    for (size_t i = 0; i < worker->signer_count; i++) {
+        CK_SESSION_HANDLE *session = &worker->signers[i].sessions[token->number];
+        *session = token_close_session(token, *session);
+    }
+}
+
+static void signer_close(struct signer *signer, const struct token *token)
+{
+    CK_SESSION_HANDLE *session = &signer->sessions[token->number];
+
+    *session = token_close_session(token, *session);
+}
+
+static void signer_answer(struct signing *signing, enum worker_result result, const char *text)
+{
+    signing->reply.result = result;
+    signing->reply.text = wire_span_from_text(text);
+}
+
+/*
+ * The token says that nobody is logged in. Where we logged in, it forgot: a reset, or another
+ * program. From C_Sign with an always-authenticate key it is about the context PIN alone.
+ */
+static bool signer_is_logged_out(const struct signing *signing, const char *function)
+{
+    return signing->token->logged_in &&
+           !(signing->key->always_authenticate && strcmp(function, "C_Sign") == 0);
+}
+
+static void signer_answer_rv(struct signer *signer, struct signing *signing, const char *function,
+                             CK_RV rv)
+{
+    char text[CKR_TEXT_MAX];
+    const char *tries = "";
+    enum worker_result result = ckr_result(rv);
+
+    if (result == WORKER_E_LOCKED && signer_is_logged_out(signing, function))
+        result = WORKER_E_STATE_LOST;
+    /* A context login holds the lock alone, so the token may be asked again. */
+    if (signing->pin && (result == WORKER_E_PIN || result == WORKER_E_PIN_BLOCKED) &&
+        token_refresh(signing->token) == CKR_OK)
+        tries = login_tries_text(token_flags(signing->token));
+    signing->reply.ck_rv = (uint32_t)rv;
+    if (result == WORKER_E_PIN)
+        (void)snprintf(signer->text, sizeof(signer->text), "the PIN was refused%s", tries);
+    else
+        (void)snprintf(signer->text, sizeof(signer->text), "%s%s", ckr_text(function, rv, text),
+                       tries);
+    signer_answer(signing, result, signer->text);
+}
+
+/* The request against the key: 0 when it can go to the token, else it is answered. */
+static int signer_check(struct signer *signer, struct signing *signing)
+{
+    const struct worker_sign *msg = signing->msg;
+
+    signing->key = keyring_get(&signer->worker->keys, msg->key);
+    signing->scheme = scheme_find(msg->scheme);
+    if (!signing->key || !signing->key->present) {
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "no such key");
+        return 1;
+    }
+    if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type) ||
+        mechanism_prepare(signing->scheme, msg->data, &signing->mechanism)) {
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key or the data");
+        return 1;
+    }
+    signing->token = &signer->worker->tokens[signing->key->token];
+    if (!key_is_usable(signing->key)) {
+        bool locked = token_needs_login(signing->token);
+        signer_answer(signing, locked ? WORKER_E_LOCKED : WORKER_E_BAD_REQUEST,
+                      locked ? "the token wants a login first" : "the private key is not there");
+        return 1;
+    }
+    if (!(signing->token->mechanisms & mechanism_flag(signing->scheme))) {
+        signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
+        return 1;
+    }
+    return 0;
+}
+
+/* Finds the private key again, by CKA_ID and label. */
+static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
+{
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    struct object_name *name = &signing->key->name;
+    CK_ATTRIBUTE match[3] = {{CKA_CLASS, &class, sizeof(class)}};
+    CK_ULONG match_count = 1;
+    _cleanup_free_ CK_OBJECT_HANDLE *handles = NULL;
+    size_t count = 0;
+
+    if (name->id_len > 0)
+        match[match_count++] = (CK_ATTRIBUTE){CKA_ID, name->id, name->id_len};
+    if (name->label_len > 0)
+        match[match_count++] = (CK_ATTRIBUTE){CKA_LABEL, name->label, name->label_len};
+    CK_RV rv = object_find(signing->token, signer->sessions[signing->token->number], match,
+                           match_count, &handles, &count);
+    if (rv != CKR_OK)
+        return rv;
+    /* Without a name, or with a name that fits several, it might be any of them. */
+    if (match_count == 1 || count != 1)
+        return CKR_KEY_HANDLE_INVALID;
+    atomic_store(&signing->key->handle, handles[0]);
+    signing->found_again = true;
+    return CKR_OK;
+}
+
+/* Calls the module; *ret_function tells which call gave the answer. */
+static CK_RV signer_call(struct signer *signer, struct signing *signing, const char **ret_function)
+{
+    const CK_FUNCTION_LIST *calls = signing->token->calls;
+    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
+    CK_RV rv;
+
+    if (*session == CK_INVALID_HANDLE) {
+        *ret_function = "C_OpenSession";
+        rv = token_open_session(signing->token, session);
+        if (rv != CKR_OK)
+            return rv;
+    }
+    *ret_function = "C_SignInit";
+    rv = calls->C_SignInit(*session, &signing->mechanism.ck,
+                           atomic_load_explicit(&signing->key->handle, memory_order_relaxed));
+    if (rv != CKR_OK)
+        return rv;
+    if (signing->pin) {
+        *ret_function = "C_Login";
+        /* The parameter is not const in the interface; the module only reads it. */
+        rv = calls->C_Login(*session, CKU_CONTEXT_SPECIFIC,
+                            (CK_UTF8CHAR *)(uintptr_t)signing->pin->data, signing->pin->len);
+        if (rv != CKR_OK)
+            return rv;
+    }
+    *ret_function = "C_Sign";
+    signing->raw_len = sizeof(signer->raw);
+    return calls->C_Sign(*session, (CK_BYTE *)(uintptr_t)signing->mechanism.input.data,
+                         signing->mechanism.input.len, signer->raw, &signing->raw_len);
+}
+
+/*
+ * A second call after a first that left no signature behind. With a context PIN there is none: it
+ * may have been spent.
+ */
+static CK_RV signer_call_again(struct signer *signer, struct signing *signing, CK_RV rv,
+                               const char **ret_function)
+{
+    bool is_stale = ckr_classify(rv) == CKR_CLASS_STALE_HANDLE;
+
+    if ((!is_stale && rv != CKR_OPERATION_ACTIVE) || signing->pin)
+        return rv;
+    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
+    CK_RV again = token_open_session(signing->token, session);
+    if (again == CKR_OK && is_stale)
+        again = signer_find_key(signer, signing);
+    return again == CKR_OK ? signer_call(signer, signing, ret_function) : rv;
+}
+
+/* Has the token sign; 0 with the raw signature, else the request is answered. */
+static int signer_call_token(struct signer *signer, struct signing *signing)
+{
+    const char *function = "";
+    /* From here on the token may have seen the request; the core looks at this after a crash. */
+    atomic_store_explicit(&signer->worker->ledger->slots[signing->msg->slot], WORKER_SLOT_SIGNING,
+                          memory_order_release);
+    CK_RV rv = signer_call(signer, signing, &function);
+
+    if (rv != CKR_OK) {
+        /* Modules leave a failed operation active; only closing the session is sure to end it. */
+        signer_close(signer, signing->token);
+        rv = signer_call_again(signer, signing, rv, &function);
+    }
+    if (rv == CKR_OK)
+        return 0;
+    signer_close(signer, signing->token);
+    signer_answer_rv(signer, signing, function, rv);
+    return 1;
+}
+
+/* The raw signature's form: what leaves here has exactly the length and form of its kind. */
+static int signer_convert(struct signer *signer, const struct signing *signing, size_t *ret_len)
+{
+    const struct public_key *key = &signing->key->public_key;
+    size_t len = signing->raw_len;
+
+    switch (key->type) {
+    case KEY_TYPE_EC:
+        if (len > sizeof(signer->raw))
+            return DER_ECDSA_E_INVALID;
+        return der_ecdsa_from_raw(key->bits, (struct wire_span){signer->raw, len},
+                                  signer->signature, ret_len);
+    case KEY_TYPE_ED25519:
+        if (len != 64)
+            return 1;
+        break;
+    case KEY_TYPE_RSA:
+    case KEY_TYPE_RSA_PSS:
+        if (len != (key->bits + 7) / 8)
+            return 1;
+        break;
+    }
+    memcpy(signer->signature, signer->raw, len);
+    *ret_len = len;
+    return 0;
+}
+
+static bool signer_must_verify(const struct signer *signer, const struct signing *signing)
+{
+    const struct key *key = signing->key;
+    bool is_first = !atomic_load_explicit(&key->verified, memory_order_relaxed);
+
+    switch (signer->worker->verify) {
+    case VERIFY_ALWAYS:
+        return true;
+    case VERIFY_NEVER:
+        return signing->found_again || (key->provisional && is_first);
+    case VERIFY_AUTO:
+        break;
+    }
+    return is_first || signing->found_again || signing->token->hardware ||
+           key->public_key.type == KEY_TYPE_RSA || key->public_key.type == KEY_TYPE_RSA_PSS;
+}
+
+/* Brings the signature into its form and verifies it. */
+static void signer_finish(struct signer *signer, struct signing *signing)
+{
+    size_t len = 0;
+
+    if (signer_convert(signer, signing, &len)) {
+        signer_close(signer, signing->token);
+        signer_answer(signing, WORKER_E_BAD_SIGNATURE,
+                      "the module's signature has not the form of one; it was withheld");
+        return;
+    }
+    struct wire_span signature = {signer->signature, len};
+    if (signer_must_verify(signer, signing)) {
+        int r = verify_signature(&signing->key->public_key, signing->scheme, signing->msg->data,
+                                 signature);
+        if (r) {
+            signer_answer(signing, r < 0 ? WORKER_E_MODULE : WORKER_E_BAD_SIGNATURE,
+                          r < 0 ? "the signature could not be verified: no memory"
+                                : "the module's signature is not valid; it was withheld");
+            return;
+        }
+        atomic_store_explicit(&signing->key->verified, true, memory_order_relaxed);
+    }
+    signing->reply.signature = signature;
+}
+
+static void signer_sign(struct signer *signer, struct signing *signing)
+{
+    (void)pthread_rwlock_rdlock(&signer->worker->lock);
+    if (signer_check(signer, signing) == 0) {
+        if (signing->key->always_authenticate)
+            signer_answer(signing, WORKER_E_LOCKED, "the key wants its PIN for every signature");
+        else if (signer_call_token(signer, signing) == 0)
+            signer_finish(signer, signing);
+    }
+    (void)pthread_rwlock_unlock(&signer->worker->lock);
+}
+
+/* With a PIN for this one signature. Its session is not used for anything else. */
+static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd)
+{
+    _cleanup_secret_ struct secret *pin = secret_new();
+    int r = pin ? secret_read(pin, pin_fd, LOGIN_CONTEXT_TIMEOUT_MS) : -ENOMEM;
+
+    if (r) {
+        signer_answer(signing, WORKER_E_PIN_SOURCE, secret_error_text(r));
+        return;
+    }
+    (void)pthread_rwlock_wrlock(&signer->worker->lock);
+    if (signer_check(signer, signing) == 0) {
+        signing->pin = signing->key->always_authenticate ? pin : NULL;
+        signer_close(signer, signing->token);
+        if (signer_call_token(signer, signing) == 0)
+            signer_finish(signer, signing);
+        signer_close(signer, signing->token);
+    }
+    (void)pthread_rwlock_unlock(&signer->worker->lock);
+}
+
+int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd)
+{
+    struct signing signing = {.msg = msg, .reply = {.seq = msg->seq, .result = WORKER_OK}};
+
+    if (pin_fd >= 0)
+        signer_sign_with_pin(signer, &signing, pin_fd);
+    else
+        signer_sign(signer, &signing);
+    wire_writer_reset(&signer->writer);
+    if (worker_reply_encode(&signer->writer, WORKER_SIGN_REPLY, &signing.reply))
+        return -ENOMEM;
+    return link_send(signer->worker->link, &signer->writer);
+}

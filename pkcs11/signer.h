@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making signatures. Each thread has a signer: its buffers, and one open session for each token it
+ * has signed with, so that a signature costs two calls of the module and nothing else.
+ */
+#ifndef MTLS_PKCS11_SIGNER_H
+#define MTLS_PKCS11_SIGNER_H
+
+#include "pkcs11/worker.h"
+
+struct signer {
+    struct worker *worker;
+    CK_SESSION_HANDLE *sessions; /* by token number; CK_INVALID_HANDLE: none open */
+    struct wire_writer writer;   /* messages to the core */
+    uint8_t *packet;             /* LINK_PACKET_MAX bytes, for receiving */
+    uint8_t raw[PROTOCOL_SIGNATURE_MAX];
+    uint8_t signature[PROTOCOL_SIGNATURE_MAX];
+    char text[PROTOCOL_TEXT_MAX];
+};
+
+/** signer_init() - buffers; no session yet. Return: 0, or -ENOMEM. */
+int signer_init(struct signer *signer, struct worker *worker) _must_check_;
+
+/** signer_deinit() - release and close what is open. */
+void signer_deinit(struct signer *signer);
+
+/**
+ * signer_handle() - SIGN: make, check, verify, answer
+ * @pin_fd:     read end of a PIN's pipe for an always-authenticate key, or -1; borrowed
+ *
+ * Return: 0 when the core was answered, else -errno.
+ */
+int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd) _must_check_;
+
+/** signers_close_sessions() - every signer's session with a token; `lock` is held for writing. */
+void signers_close_sessions(struct worker *worker, const struct token *token);
+
+#endif

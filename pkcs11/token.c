@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokens and their sessions; see token.h. */
+#include "pkcs11/token.h"
+
+#include "pkcs11/mechanism.h"
+
+#define TOKEN_MECHANISMS_MAX 4096u /* a module that names more is not believed */
+
+static const struct {
+    CK_FLAGS ck;
+    uint32_t flag;
+} token_flag_table[] = {
+    {CKF_LOGIN_REQUIRED, WORKER_TOKEN_LOGIN_REQUIRED},
+    {CKF_USER_PIN_COUNT_LOW, WORKER_TOKEN_PIN_COUNT_LOW},
+    {CKF_USER_PIN_FINAL_TRY, WORKER_TOKEN_PIN_FINAL_TRY},
+    {CKF_USER_PIN_LOCKED, WORKER_TOKEN_PIN_LOCKED},
+    {CKF_PROTECTED_AUTHENTICATION_PATH, WORKER_TOKEN_PIN_PAD},
+};
+
+static void token_set_texts(struct token *token)
+{
+    const CK_TOKEN_INFO *info = &token->info;
+
+    text_set_padded(&token->label, info->label, sizeof(info->label));
+    text_set_padded(&token->serial, info->serialNumber, sizeof(info->serialNumber));
+    text_set_padded(&token->manufacturer, info->manufacturerID, sizeof(info->manufacturerID));
+    text_set_padded(&token->model, info->model, sizeof(info->model));
+}
+
+int token_list_new(const struct module *module, struct token **ret_tokens, size_t *ret_count)
+{
+    struct token *tokens = calloc(module->slot_count + 1, sizeof(*tokens));
+    size_t count = 0;
+
+    if (!tokens)
+        return -ENOMEM;
+    for (unsigned int i = 0; i < module->slot_count && count < WORKER_TOKENS_MAX; i++) {
+        PKCS11_SLOT *slot = &module->slots[i];
+        struct token *token = &tokens[count];
+        CK_SLOT_INFO slot_info = {0};
+
+        if (!slot->token || !slot->token->initialized)
+            continue;
+        *token = (struct token){.calls = module->calls, .slot = slot, .number = (uint32_t)count};
+        token->slot_id = PKCS11_get_slotid_from_slot(slot);
+        if (module->calls->C_GetSlotInfo(token->slot_id, &slot_info) != CKR_OK ||
+            token_refresh(token) != CKR_OK)
+            continue;
+        token->hardware = slot_info.flags & CKF_HW_SLOT;
+        token_set_texts(token);
+        count++;
+    }
+    *ret_tokens = tokens;
+    *ret_count = count;
+    return 0;
+}
+
+CK_RV token_open_session(const struct token *token, CK_SESSION_HANDLE *ret_session)
+{
+    CK_RV rv =
+        token->calls->C_OpenSession(token->slot_id, CKF_SERIAL_SESSION, NULL, NULL, ret_session);
+
+    if (rv != CKR_OK)
+        *ret_session = CK_INVALID_HANDLE;
+    return rv;
+}
+
+CK_SESSION_HANDLE token_close_session(const struct token *token, CK_SESSION_HANDLE session)
+{
+    if (session != CK_INVALID_HANDLE)
+        (void)token->calls->C_CloseSession(session);
+    return CK_INVALID_HANDLE;
+}
+
+static CK_RV token_read_mechanisms(struct token *token)
+{
+    CK_ULONG count = 0;
+    CK_RV rv = token->calls->C_GetMechanismList(token->slot_id, NULL, &count);
+
+    if (rv != CKR_OK)
+        return rv;
+    if (count > TOKEN_MECHANISMS_MAX)
+        count = TOKEN_MECHANISMS_MAX;
+    CK_ULONG room = count;
+    _cleanup_free_ CK_MECHANISM_TYPE *types = calloc(room + 1, sizeof(*types));
+    if (!types)
+        return CKR_HOST_MEMORY;
+    rv = token->calls->C_GetMechanismList(token->slot_id, types, &count);
+    if (rv != CKR_OK)
+        return rv;
+    for (CK_ULONG i = 0; i < count && i < room; i++)
+        token->mechanisms |= mechanism_flag_of_type(types[i]);
+    return CKR_OK;
+}
+
+CK_RV token_prepare(struct token *token)
+{
+    CK_RV rv = CKR_OK;
+
+    if (token->session == CK_INVALID_HANDLE)
+        rv = token_open_session(token, &token->session);
+    if (rv == CKR_OK && token->mechanisms == 0)
+        rv = token_read_mechanisms(token);
+    return rv;
+}
+
+CK_RV token_refresh(struct token *token)
+{
+    CK_TOKEN_INFO info = {0};
+    CK_RV rv = token->calls->C_GetTokenInfo(token->slot_id, &info);
+
+    if (rv == CKR_OK)
+        token->info = info;
+    return rv;
+}
+
+uint32_t token_flags(const struct token *token)
+{
+    uint32_t flags = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(token_flag_table); i++)
+        if (token->info.flags & token_flag_table[i].ck)
+            flags |= token_flag_table[i].flag;
+    if (token->hardware)
+        flags |= WORKER_TOKEN_HARDWARE;
+    if (token->logged_in)
+        flags |= WORKER_TOKEN_LOGGED_IN;
+    return flags;
+}
+
+bool token_needs_login(const struct token *token)
+{
+    return (token->info.flags & CKF_LOGIN_REQUIRED) && !token->logged_in;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verification with OpenSSL; see verify.h. */
+#include "pkcs11/verify.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+
+static const EVP_MD *verify_md(enum hash_id hash)
+{
+    switch (hash) {
+    case HASH_SHA256:
+        return EVP_sha256();
+    case HASH_SHA384:
+        return EVP_sha384();
+    case HASH_SHA512:
+        return EVP_sha512();
+    case HASH_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static bool verify_set_padding(EVP_PKEY_CTX *ctx, const struct scheme *scheme)
+{
+    const EVP_MD *md = verify_md(scheme->hash);
+
+    switch (scheme->padding) {
+    case PADDING_NONE:
+        return EVP_PKEY_CTX_set_signature_md(ctx, md) > 0;
+    case PADDING_PKCS1:
+        return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) > 0 &&
+               EVP_PKEY_CTX_set_signature_md(ctx, md) > 0;
+    case PADDING_PSS:
+        return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) > 0 &&
+               EVP_PKEY_CTX_set_signature_md(ctx, md) > 0 &&
+               EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) > 0 &&
+               EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) > 0;
+    }
+    return false;
+}
+
+static int verify_digest(const struct public_key *key, const struct scheme *scheme,
+                         struct wire_span data, struct wire_span signature)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+    int r = VERIFY_E_BAD;
+
+    if (!ctx)
+        return -ENOMEM;
+    if (EVP_PKEY_verify_init(ctx) > 0 && verify_set_padding(ctx, scheme) &&
+        EVP_PKEY_verify(ctx, signature.data, signature.len, data.data, data.len) == 1)
+        r = 0;
+    EVP_PKEY_CTX_free(ctx);
+    return r;
+}
+
+static int verify_message(const struct public_key *key, struct wire_span data,
+                          struct wire_span signature)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int r = VERIFY_E_BAD;
+
+    if (!ctx)
+        return -ENOMEM;
+    if (EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) > 0 &&
+        EVP_DigestVerify(ctx, signature.data, signature.len, data.data, data.len) == 1)
+        r = 0;
+    EVP_MD_CTX_free(ctx);
+    return r;
+}
+
+int verify_signature(const struct public_key *key, const struct scheme *scheme,
+                     struct wire_span data, struct wire_span signature)
+{
+    int r = scheme->hash == HASH_NONE ? verify_message(key, data, signature)
+                                      : verify_digest(key, scheme, data, signature);
+
+    if (r)
+        ERR_clear_error();
+    return r;
+}

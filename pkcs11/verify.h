@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Is a signature valid? Asked before it leaves the worker: a faulty RSA-CRT signature gives the
+ * private key away, and a module that mixes up its keys must not be believed.
+ */
+#ifndef MTLS_PKCS11_VERIFY_H
+#define MTLS_PKCS11_VERIFY_H
+
+#include "pkcs11/public_key.h"
+
+/* The positive answer of this module: not a valid signature. */
+#define VERIFY_E_BAD 1
+
+/**
+ * verify_signature() - check a signature as it would be returned
+ * @data:       the digest of the scheme's hash; Ed25519: the message
+ * @signature:  DER for ECDSA
+ *
+ * Any number of threads may use one @key. Return: 0, VERIFY_E_BAD, or -ENOMEM.
+ */
+int verify_signature(const struct public_key *key, const struct scheme *scheme,
+                     struct wire_span data, struct wire_span signature) _must_check_;
+
+#endif
