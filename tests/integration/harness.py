@@ -26,13 +26,15 @@ import time
 import unittest
 from pathlib import Path
 
+import softhsm
 import tls_messages
 import wire
 from softhsm import CA, MODULE, TokenDir
 from wire import Code, Kind, Refused, Wire
 
-__all__ = ["Agent", "CA", "Code", "IntegrationTest", "Kind", "MODULE", "Refused", "TokenDir",
-           "Wire", "BUILD_ROOT", "OTHER_UID", "needs_root", "poll_until"]
+__all__ = ["AGENT_BIN", "Agent", "BUILD_ROOT", "CA", "Code", "IntegrationTest", "Kind", "MODULE",
+           "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire", "needs_root", "poll_until",
+           "softhsm"]
 
 BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or
                   Path(__file__).resolve().parents[2] / "build")
@@ -327,6 +329,37 @@ class IntegrationTest(unittest.TestCase):
         """The agent is alive and answers a new client."""
         self.assertIsNone(agent.process.poll(), f"the agent ended:\n{agent.log()}")
         self.assertEqual(agent.status().pid, agent.pid)
+
+
+class ServedTest(IntegrationTest):
+    """One token and one agent for all tests of the class, which must survive every one of them."""
+
+    KEYS = {"work": "EC:prime256v1"}
+    SECTIONS = ""      # added to the configuration
+    MODULE_OPTIONS = {}
+    AGENT_OPTIONS = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.the_token = cls.class_token()
+        for label, kind in cls.KEYS.items():
+            cls.the_token.key(label, kind)
+        cls.the_agent = cls.class_agent(cls.the_token.config(**cls.MODULE_OPTIONS) + cls.SECTIONS,
+                                        **cls.AGENT_OPTIONS)
+        cls.the_agent.wait_keys(len(cls.KEYS))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.the_agent.stop()
+
+    def tearDown(self):
+        self.assert_serves(self.the_agent)
+
+    def key(self, label="work"):
+        return self.the_token.keys[label]
+
+    def client(self, **kwargs):
+        return self.connect(self.the_agent, **kwargs)
 
 
 def main():

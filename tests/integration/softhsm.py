@@ -164,10 +164,14 @@ class TokenDir:
         self.tool("--write-object", cert, "--type", "cert", "--id", (ck_id or key.id).hex(),
                   "--label", key.label, login=True)
 
-    def config(self, module="softhsm", pin=None, **options):
-        """[module] and [token] sections. @pin: value of `pin =`; default the right PIN's file."""
+    def config(self, module="softhsm", pin=None, environment=(), **options):
+        """
+        [module] and [token] sections. @pin: value of `pin =`; default the right PIN's file.
+        @environment: further NAME=VALUE for the worker.
+        """
         lines = [f"[module {module}]", f"path = {MODULE}",
-                 f"environment = SOFTHSM2_CONF={self.conf}"]
+                 *(f"environment = {variable}"
+                   for variable in (f"SOFTHSM2_CONF={self.conf}", *environment))]
         lines += [f"{name.replace('_', '-')} = {value}" for name, value in options.items()]
         lines += [f"[token {module}]", f"uri = pkcs11:token={self.label}",
                   f"pin = {pin or f'file:{self.pin_file}'}", ""]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a TLS client signs, built by hand, and the check of a signature with the openssl command.
 
-RFC 8446 section 4.4.3 and RFC 5246 section 7.4.8. Every part of a TLS 1.2 handshake can be replaced,
-so that a test can ask for exactly one deviation.
+RFC 8446 section 4.4.3 and RFC 5246 section 7.4.8. Every part of a TLS 1.2 handshake can be
+replaced, so that a test can ask for exactly one deviation.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ class Tls12:
         self.server_extensions = [(RENEGOTIATION_INFO, b"\0"), (EMS, b"")]
         self.cipher_suite = b"\xc0\x2b"  # TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
         self.client_cert = client_cert
-        self._server_key, self._server_cert = _server_identity(server_ca)
+        self._server_key, self._server_cert = server_identity(server_ca)
         self.point = bytes.fromhex(  # the base point of P-256: a valid public value
             "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
             "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
@@ -134,7 +134,7 @@ class Tls12:
         return join(self.messages())
 
 
-def _server_identity(ca):
+def server_identity(ca):
     """A server key (file) and its certificate (DER), made once per CA."""
     key, cert = ca.dir / "server.key", ca.dir / "server.pem"
     if not cert.exists():

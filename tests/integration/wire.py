@@ -386,6 +386,15 @@ class Wire:
             self.socket.close()
             raise
 
+    @classmethod
+    def adopt(cls, connected):
+        """A client on a socket that somebody else connected; it has not said hello."""
+        client = cls.__new__(cls)
+        client.deadline, client.socket = DEADLINE, connected
+        client.received, client.kept, client.last_id = bytearray(), [], 0
+        connected.settimeout(client.deadline)
+        return client
+
     def __enter__(self):
         return self
 
