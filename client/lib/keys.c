@@ -181,19 +181,18 @@ int mtls_agent_list(struct mtls_agent *agent, const char *selector,
 static int keys_explain_ambiguous(const char *selector, const struct mtls_agent_keys *keys,
                                   struct mtls_agent_error *error)
 {
+    static const char more[] = ", ...";
     char names[640] = "";
     char shown[128];
     size_t len = 0;
 
     for (size_t i = 0; i < keys->count; i++) {
-        int added = snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? ", " : "",
-                             escape_cstring(keys->keys[i].name, shown, sizeof(shown)));
-        if (added < 0 || (size_t)added >= sizeof(names) - len) {
-            (void)snprintf(names + len, sizeof(names) - len, "%s",
-                           sizeof(names) - len > sizeof(", ...") ? ", ..." : "");
+        const char *name = escape_cstring(keys->keys[i].name, shown, sizeof(shown));
+        if (len + strlen(name) + 2 * sizeof(more) > sizeof(names)) {
+            memcpy(names + len, more, sizeof(more));
             break;
         }
-        len += (size_t)added;
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? ", " : "", name);
     }
     if (!selector || !*selector)
         return client_error_set(error, MTLS_AGENT_E_AMBIGUOUS,
