@@ -6,9 +6,9 @@
 
 #include "common/escape.h"
 
-/* No shell gives any of these a meaning inside a word; a leading ~ or - is not among them. */
+/* No shell gives any of these a meaning inside a word; ~ is not among them. */
 static const char shell_plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                  "0123456789_./:,@+";
+                                  "0123456789_./:,@+-";
 
 void shell_quote(struct wire_writer *out, const char *text)
 {
