@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 #include <p11-kit/uri.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -72,8 +72,17 @@ const char *escape_cstring(const char *text, char *buffer, size_t size)
 
 void escape_put_raw(struct wire_writer *writer, const char *text)
 {
-    for (; *text; text++)
-        wire_put_u8(writer, (uint8_t)*text);
+    wire_put_raw(writer, text, strlen(text));
+}
+
+/* How many bytes at the front are ASCII that JSON takes as it is. */
+static size_t escape_plain_len(const uint8_t *at, size_t left)
+{
+    size_t len = 0;
+
+    while (len < left && at[len] >= 0x20 && at[len] < 0x7f && at[len] != '"' && at[len] != '\\')
+        len++;
+    return len;
 }
 
 void escape_json(struct wire_writer *writer, struct wire_span text)
@@ -83,8 +92,14 @@ void escape_json(struct wire_writer *writer, struct wire_span text)
     wire_put_u8(writer, '"');
     while (at < text.len) {
         uint32_t code = 0;
-        size_t used = utf8_decode(text.data + at, text.len - at, &code);
         char unit[8];
+        size_t plain = escape_plain_len(text.data + at, text.len - at);
+        if (plain > 0) {
+            wire_put_raw(writer, text.data + at, plain);
+            at += plain;
+            continue;
+        }
+        size_t used = utf8_decode(text.data + at, text.len - at, &code);
         if (used == 0) {
             escape_put_raw(writer, "\xef\xbf\xbd");
             at++;
@@ -97,8 +112,7 @@ void escape_json(struct wire_writer *writer, struct wire_span text)
             (void)snprintf(unit, sizeof(unit), "\\u%04x", (unsigned int)code);
             escape_put_raw(writer, unit);
         } else {
-            for (size_t i = 0; i < used; i++)
-                wire_put_u8(writer, text.data[at + i]);
+            wire_put_raw(writer, text.data + at, used);
         }
         at += used;
     }

@@ -64,11 +64,11 @@ int paths_helper(const char *name, char **ret_path)
     if (dir)
         return paths_join(dir, name, ret_path);
     if (paths_own_prefix(prefix) == 0) {
+        _cleanup_free_ char *dir_path = NULL;
         _cleanup_free_ char *path = NULL;
-        if (strlen(prefix) + sizeof("/libexec/mtls-agent") > sizeof(prefix))
-            return -ENAMETOOLONG;
-        strcat(prefix, "/libexec/mtls-agent");
-        int r = paths_join(prefix, name, &path);
+        int r = paths_join(prefix, "libexec/mtls-agent", &dir_path);
+        if (!r)
+            r = paths_join(dir_path, name, &path);
         if (r)
             return r;
         if (access(path, X_OK) == 0) {

@@ -147,9 +147,15 @@ void wire_put_string(struct wire_writer *writer, struct wire_span value)
         return;
     }
     wire_put_u32(writer, (uint32_t)value.len);
-    uint8_t *at = wire_extend(writer, value.len);
-    if (at && value.len > 0)
-        memcpy(at, value.data, value.len);
+    wire_put_raw(writer, value.data, value.len);
+}
+
+void wire_put_raw(struct wire_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = wire_extend(writer, len);
+
+    if (at && len > 0)
+        memcpy(at, data, len);
 }
 
 size_t wire_begin_string(struct wire_writer *writer)

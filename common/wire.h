@@ -100,6 +100,9 @@ void wire_put_u32(struct wire_writer *writer, uint32_t value);
 void wire_put_u64(struct wire_writer *writer, uint64_t value);
 void wire_put_string(struct wire_writer *writer, struct wire_span value);
 
+/** wire_put_raw() - bytes as they are, without a length: for text that is built in a writer. */
+void wire_put_raw(struct wire_writer *writer, const void *data, size_t len);
+
 /** wire_begin_string() - a string whose fields follow; returns a mark for wire_end_string(). */
 size_t wire_begin_string(struct wire_writer *writer) _must_check_;
 void wire_end_string(struct wire_writer *writer, size_t mark);

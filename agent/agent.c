@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Beginning, reloading, ending; and what all parts share. See agent.h. */
+#include "agent/agent.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/connection.h"
+#include "agent/discovery.h"
+#include "agent/listener.h"
+#include "agent/module.h"
+#include "agent/sign_request.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define AGENT_TICK_FAST_US 250000u   /* while something with a deadline is under way */
+#define AGENT_TICK_SLOW_US 60000000u /* for idle connections */
+#define AGENT_SETTLE_MS 30000u       /* clients wait so long for modules that do not come up */
+
+bool agent_serves(const struct agent *agent, const struct peer *peer)
+{
+    if (peer->uid == PEER_UID_OVERFLOW || peer->uid == (uid_t)-1)
+        return false;
+    if (peer->uid == geteuid())
+        return true;
+    for (size_t i = 0; i < agent->config->user_count; i++)
+        if (agent->config->users[i] == peer->uid)
+            return true;
+    return false;
+}
+
+static void agent_arm_tick(struct agent *agent, bool is_fast)
+{
+    int r = sd_event_source_set_time_relative(agent->tick,
+                                              is_fast ? AGENT_TICK_FAST_US : AGENT_TICK_SLOW_US);
+
+    if (r >= 0)
+        r = sd_event_source_set_enabled(agent->tick, SD_EVENT_ONESHOT);
+    if (r < 0)
+        log_error("cannot arm the deadline timer: %s", strerror(-r));
+    agent->tick_is_fast = is_fast;
+}
+
+void agent_watch(struct agent *agent)
+{
+    /* Once armed it stays so until it has found nothing to do: no timer call per request. */
+    if (!agent->tick_is_fast)
+        agent_arm_tick(agent, true);
+}
+
+static bool agent_check_requests(struct agent *agent, uint64_t now_ms)
+{
+    list_for_each_safe (link, &agent->sign_requests) {
+        struct sign_request *request = list_entry(link, struct sign_request, link);
+        if (!request->is_answered && now_ms >= request->deadline_ms)
+            sign_request_expire(request);
+    }
+    return !list_is_empty(&agent->sign_requests);
+}
+
+static bool agent_check_modules(struct agent *agent, uint64_t now_ms)
+{
+    bool is_busy = agent->discovery != NULL;
+
+    list_for_each_safe (link, &agent->modules)
+        is_busy |= module_check_deadlines(list_entry(link, struct module, link), now_ms);
+    return is_busy;
+}
+
+static bool agent_check_connections(struct agent *agent, uint64_t now_ms)
+{
+    bool is_busy = false;
+
+    list_for_each_safe (link, &agent->connections) {
+        struct connection *connection = list_entry(link, struct connection, link);
+        is_busy |= connection->has_partial_frame || !connection->has_said_hello ||
+                   connection->is_parked || connection->output.len > 0;
+        connection_check_deadline(connection, now_ms);
+    }
+    return is_busy;
+}
+
+static void agent_settle(struct agent *agent)
+{
+    agent->is_settled = true;
+    list_for_each_safe (link, &agent->connections)
+        connection_resume(list_entry(link, struct connection, link));
+    agent_free_retired(agent);
+}
+
+static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct agent *agent = userdata;
+    uint64_t now_ms = clock_monotonic_ms();
+
+    (void)source;
+    (void)usec;
+    bool is_busy = agent_check_requests(agent, now_ms);
+    is_busy |= agent_check_modules(agent, now_ms);
+    is_busy |= agent_check_connections(agent, now_ms);
+    agent_free_retired(agent);
+    if (!agent->is_settled && now_ms - agent->started_ms > AGENT_SETTLE_MS)
+        agent_settle(agent);
+    if (is_busy || !list_is_empty(&agent->connections))
+        agent_arm_tick(agent, is_busy);
+    else
+        agent->tick_is_fast = false;
+    return 0;
+}
+
+void agent_check_settled(struct agent *agent)
+{
+    if (agent->is_settled || agent->discovery)
+        return;
+    list_for_each (link, &agent->modules)
+        if (!list_entry(link, struct module, link)->has_settled)
+            return;
+    agent_settle(agent);
+}
+
+void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, const char *text)
+{
+    list_for_each_safe (link, &agent->connections) {
+        struct connection *connection = list_entry(link, struct connection, link);
+        const struct protocol_event event = {
+            .id = connection->subscription_id,
+            .kind = kind,
+            .subject = wire_span_from_text(subject),
+            .text = wire_span_from_text(text),
+        };
+        if (!connection->subscription_id || !(connection->subscription_mask & kind))
+            continue;
+        if (protocol_event_encode(&connection->output, &event))
+            connection->is_closing = true;
+        connection_send(connection);
+    }
+}
+
+static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring)
+{
+    _cleanup_(cleanup_keyring) struct keyring *keyring = keyring_new(agent->config);
+
+    if (!keyring)
+        return -ENOMEM;
+    list_for_each (link, &agent->modules) {
+        struct module *module = list_entry(link, struct module, link);
+        int r = module->inventory && !module->is_leaving
+                    ? keyring_add(keyring, module, module->inventory)
+                    : 0;
+        if (r)
+            return r;
+    }
+    int r = keyring_finish(keyring);
+    if (r)
+        return r;
+    *ret_keyring = TAKE_PTR(keyring);
+    return 0;
+}
+
+void agent_keys_changed(struct agent *agent)
+{
+    struct keyring *keyring = NULL;
+
+    int r = agent_build_keyring(agent, &keyring);
+    if (r) {
+        log_error("cannot rebuild the list of keys: %s", strerror(-r));
+        return;
+    }
+    (void)keyring_free(agent->keyring);
+    agent->keyring = keyring;
+    agent_broadcast(agent, EVENT_KEYS_CHANGED, "", "the list of keys may have changed");
+}
+
+int agent_add_module(struct agent *agent, struct config *owner, const struct config_module *config)
+{
+    struct module *module = NULL;
+
+    int r = module_new(agent, owner, config, &module);
+    if (r)
+        return r;
+    list_append(&agent->modules, &module->link);
+    module_start(module);
+    return 0;
+}
+
+void agent_module_left(struct agent *agent, struct module *module)
+{
+    list_remove(&module->link);
+    agent_keys_changed(agent);
+    (void)module_free(module);
+    agent_check_settled(agent);
+}
+
+void agent_retire_connection(struct agent *agent, struct connection *connection)
+{
+    if (connection->is_retired)
+        return;
+    connection->is_retired = true;
+    list_remove(&connection->link);
+    list_append(&agent->retired, &connection->link);
+    int r = sd_event_source_set_enabled(agent->sweep, SD_EVENT_ONESHOT);
+    if (r < 0)
+        log_error("cannot schedule the end of a connection: %s", strerror(-r));
+}
+
+void agent_free_retired(struct agent *agent)
+{
+    while (!list_is_empty(&agent->retired))
+        (void)connection_free(list_entry(agent->retired.next, struct connection, link));
+}
+
+static int agent_handle_sweep(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    agent_free_retired(userdata);
+    return 0;
+}
+
+static void agent_report_problem(void *userdata, const char *problem)
+{
+    struct agent *agent = userdata;
+
+    log_error("%s", problem);
+    if (agent->config_text[0] == '\0')
+        (void)snprintf(agent->config_text, sizeof(agent->config_text), "%s", problem);
+}
+
+/* The new configuration's module of this name, if it is the same as the running one. */
+static bool agent_module_stays(const struct config *config, const struct module *module)
+{
+    for (size_t i = 0; i < config->module_count; i++)
+        if (config_module_is_equal(config->modules[i], module->config))
+            return true;
+    /* Those that p11-kit named stay while none is configured. */
+    return config->module_count == 0 && strcmp(module->config->name, "") != 0 &&
+           module->config_owner->audit == CONFIG_AUDIT_AUTO && module->config_owner->key_count == 0;
+}
+
+static bool agent_has_module(const struct agent *agent, const struct config_module *config)
+{
+    list_for_each (link, &agent->modules) {
+        const struct module *module = list_entry(link, struct module, link);
+        if (!module->is_leaving && config_module_is_equal(module->config, config))
+            return true;
+    }
+    return false;
+}
+
+/* Modules that are configured as before go on untouched; in-flight requests finish everywhere. */
+static void agent_apply_modules(struct agent *agent)
+{
+    list_for_each_safe (link, &agent->modules) {
+        struct module *module = list_entry(link, struct module, link);
+        if (!agent_module_stays(agent->config, module))
+            module_leave(module);
+        else
+            module_reload(module);
+    }
+    for (size_t i = 0; i < agent->config->module_count; i++) {
+        if (agent_has_module(agent, agent->config->modules[i]))
+            continue;
+        int r = agent_add_module(agent, agent->config, agent->config->modules[i]);
+        if (r)
+            log_error("cannot add module %s: %s", agent->config->modules[i]->name, strerror(-r));
+    }
+}
+
+/* 0 when the new configuration is in force; else the old one still is. */
+static int agent_load_config(struct agent *agent)
+{
+    struct config *config = NULL;
+    struct audit *audit = NULL;
+
+    agent->config_text[0] = '\0';
+    int r = config_load(agent->config_file, agent_report_problem, agent, &config);
+    if (r)
+        return r;
+    r = audit_new(config, &audit);
+    if (r) {
+        (void)snprintf(agent->config_text, sizeof(agent->config_text),
+                       "the audit file cannot be opened");
+        (void)config_unref(config);
+        return r;
+    }
+    (void)audit_free(agent->audit);
+    agent->audit = audit;
+    (void)config_unref(agent->config);
+    agent->config = config;
+    return 0;
+}
+
+static void agent_reload(struct agent *agent)
+{
+    int r = agent_load_config(agent);
+
+    if (r) {
+        if (agent->config_text[0] == '\0')
+            (void)snprintf(agent->config_text, sizeof(agent->config_text), "%s",
+                           strerror(r < 0 ? -r : EINVAL));
+        log_error("the configuration was not taken; the old one stays in force");
+        return;
+    }
+    agent_apply_modules(agent);
+    agent_keys_changed(agent);
+    log_info("the configuration was loaded");
+}
+
+static int agent_handle_reload(sd_event_source *source, const struct signalfd_siginfo *info,
+                               void *userdata)
+{
+    struct agent *agent = userdata;
+
+    (void)source;
+    (void)info;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                     (unsigned long long)clock_now_us(CLOCK_MONOTONIC));
+    agent_reload(agent);
+    (void)sd_notify(0, "READY=1");
+    return 0;
+}
+
+static int agent_handle_stop_time(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct agent *agent = userdata;
+
+    (void)source;
+    (void)usec;
+    return sd_event_exit(agent->event, 0);
+}
+
+/* Nothing is in flight any more: no reason to wait longer. */
+static int agent_handle_idle(sd_event_source *source, void *userdata)
+{
+    struct agent *agent = userdata;
+
+    (void)source;
+    return list_is_empty(&agent->sign_requests) ? sd_event_exit(agent->event, 0) : 0;
+}
+
+static int agent_handle_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                               void *userdata)
+{
+    struct agent *agent = userdata;
+
+    (void)source;
+    if (agent->is_stopping)
+        return sd_event_exit(agent->event, 0);
+    log_info("ending on signal %u", info->ssi_signo);
+    (void)sd_notify(0, "STOPPING=1");
+    agent->is_stopping = true;
+    agent->listener = listener_free(agent->listener);
+    int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_BOOTTIME,
+                                       (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
+                                       agent);
+    if (r >= 0)
+        r = sd_event_add_post(agent->event, NULL, agent_handle_idle, agent);
+    if (r < 0 || list_is_empty(&agent->sign_requests))
+        return sd_event_exit(agent->event, 0);
+    return 0;
+}
+
+static int agent_add_timers(struct agent *agent)
+{
+    int r = sd_event_add_time(agent->event, &agent->tick, CLOCK_BOOTTIME, UINT64_MAX, 0,
+                              agent_handle_tick, agent);
+
+    if (r >= 0)
+        r = sd_event_source_set_enabled(agent->tick, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_defer(agent->event, &agent->sweep, agent_handle_sweep, agent);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(agent->sweep, SD_EVENT_OFF);
+    return r < 0 ? r : 0;
+}
+
+static int agent_add_signals(struct agent *agent)
+{
+    static const int ends[] = {SIGTERM, SIGINT};
+    sigset_t child;
+    int r = 0;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&child);
+    (void)sigaddset(&child, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
+        return -errno;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(ends); i++)
+        r = sd_event_add_signal(agent->event, NULL, ends[i] | SD_EVENT_SIGNAL_PROCMASK,
+                                agent_handle_signal, agent);
+    if (r >= 0)
+        r = sd_event_add_signal(agent->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK,
+                                agent_handle_reload, agent);
+    return r < 0 ? r : 0;
+}
+
+/* A thousand clients must not fail on the soft limit that select(2) programs need. */
+static void agent_raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int agent_prepare(struct agent *agent, const char *config_file)
+{
+    if (config_file) {
+        agent->config_file = strdup(config_file);
+        if (!agent->config_file)
+            return -ENOMEM;
+    }
+    agent->digester = digester_new();
+    if (!agent->digester)
+        return -ENOMEM;
+    int r = agent_load_config(agent);
+    if (r)
+        return r < 0 ? r : AGENT_E_REFUSED;
+    agent->keyring = keyring_new(agent->config);
+    if (!agent->keyring)
+        return -ENOMEM;
+    r = keyring_finish(agent->keyring);
+    if (r)
+        return r;
+    r = sd_event_new(&agent->event);
+    if (r >= 0)
+        r = agent_add_timers(agent);
+    if (r >= 0)
+        r = agent_add_signals(agent);
+    /* Fed by the loop itself: a loop that does not turn is not fed. */
+    if (r >= 0)
+        r = sd_event_set_watchdog(agent->event, true);
+    return r < 0 ? r : 0;
+}
+
+int agent_new(const char *config_file, struct agent **ret_agent)
+{
+    struct agent *agent = calloc(1, sizeof(*agent));
+
+    if (!agent)
+        return -ENOMEM;
+    list_init(&agent->modules);
+    list_init(&agent->connections);
+    list_init(&agent->retired);
+    list_init(&agent->sign_requests);
+    agent->started_ms = clock_monotonic_ms();
+    agent_raise_limits();
+    int r = agent_prepare(agent, config_file);
+    if (r) {
+        (void)agent_free(agent);
+        return r;
+    }
+    *ret_agent = agent;
+    return 0;
+}
+
+static void agent_on_accept(void *userdata, int fd)
+{
+    connection_accept(userdata, fd);
+}
+
+int agent_start(struct agent *agent, const char *socket_path)
+{
+    int r = listener_new(agent->event, socket_path, agent_on_accept, agent, &agent->listener);
+
+    if (r)
+        return r < 0 ? r : AGENT_E_REFUSED;
+    for (size_t i = 0; i < agent->config->module_count; i++) {
+        r = agent_add_module(agent, agent->config, agent->config->modules[i]);
+        if (r)
+            return r;
+    }
+    if (agent->config->module_count == 0) {
+        r = discovery_start(agent, &agent->discovery);
+        if (r)
+            log_error("cannot ask p11-kit for its modules: %s", strerror(-r));
+    }
+    agent_check_settled(agent);
+    agent_watch(agent);
+    return 0;
+}
+
+int agent_run(struct agent *agent)
+{
+    (void)sd_notify(0, "READY=1");
+    int r = sd_event_loop(agent->event);
+    return r < 0 ? r : 0;
+}
+
+struct agent *agent_free(struct agent *agent)
+{
+    if (!agent)
+        return NULL;
+    agent->is_stopping = true;
+    agent->is_settled = true;
+    agent->listener = listener_free(agent->listener);
+    agent->discovery = discovery_free(agent->discovery);
+    /* Modules first: what is still in flight is answered before its connection ends. */
+    list_for_each_safe (link, &agent->modules)
+        (void)module_free(list_entry(link, struct module, link));
+    list_for_each_safe (link, &agent->connections)
+        (void)connection_free(list_entry(link, struct connection, link));
+    agent_free_retired(agent);
+    (void)keyring_free(agent->keyring);
+    (void)audit_free(agent->audit);
+    (void)digester_free(agent->digester);
+    sd_event_source_disable_unref(agent->tick);
+    sd_event_source_disable_unref(agent->sweep);
+    sd_event_source_disable_unref(agent->stop);
+    (void)config_unref(agent->config);
+    (void)sd_event_unref(agent->event);
+    free(agent->config_file);
+    free(agent);
+    return NULL;
+}

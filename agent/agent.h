@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core as a whole: it owns the loop, the configuration, the modules, the keyring and the
+ * connections, and says when each of them begins and ends.
+ */
+#ifndef MTLS_AGENT_AGENT_H
+#define MTLS_AGENT_AGENT_H
+
+#include <systemd/sd-event.h>
+
+#include "agent/audit.h"
+#include "agent/config.h"
+#include "agent/digest.h"
+#include "agent/keyring.h"
+#include "agent/list.h"
+#include "agent/peer.h"
+#include "agent/user.h"
+
+struct connection;
+struct discovery;
+struct listener;
+struct module;
+
+#define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
+
+/* Positive answer: the reason was logged as an error. */
+enum {
+    AGENT_E_REFUSED = 1,
+};
+
+struct agent_counters {
+    uint64_t signatures;
+    uint64_t refusals;
+    uint64_t failures;
+    uint64_t turned_away;
+    uint32_t connections;
+};
+
+struct agent {
+    sd_event *event;
+    char *config_file; /* --config; NULL: the usual places */
+    struct config *config;
+    char config_text[1024]; /* why the last reload was not taken, or "" */
+    struct audit *audit;
+    struct digester *digester;
+    struct keyring *keyring;
+    struct listener *listener;
+    struct user_registry users;
+    struct list modules;
+    struct list connections;
+    struct list retired;       /* connections that are freed at the next safe point */
+    struct list sign_requests; /* every one that is queued or with a worker */
+    struct discovery *discovery;
+    struct agent_counters counters;
+    uint64_t started_ms;
+    sd_event_source *tick; /* deadlines */
+    bool tick_is_fast;
+    sd_event_source *sweep; /* frees @retired */
+    sd_event_source *stop;  /* the end of the grace time */
+    bool is_settled;        /* every module has come up or failed: keys are known */
+    bool is_stopping;
+};
+
+/**
+ * agent_new() - everything but the listener and the modules
+ * @config_file: borrowed; NULL: the usual places
+ *
+ * Return: 0, AGENT_E_REFUSED, or -errno.
+ */
+int agent_new(const char *config_file, struct agent **ret_agent) _must_check_;
+
+/** agent_start() - listen at @socket_path, start the modules. Returns as agent_new(). */
+int agent_start(struct agent *agent, const char *socket_path) _must_check_;
+
+/** agent_run() - until it is told to end. Return: 0, or -errno. */
+int agent_run(struct agent *agent) _must_check_;
+struct agent *agent_free(struct agent *agent);
+
+/** agent_serves() - own uid or a configured one; never a uid that the kernel could not name. */
+bool agent_serves(const struct agent *agent, const struct peer *peer);
+
+/** agent_watch() - something with a deadline is under way. Cheap; may be called for each request.
+ */
+void agent_watch(struct agent *agent);
+
+/** agent_keys_changed() - make the keyring anew and tell subscribers. */
+void agent_keys_changed(struct agent *agent);
+
+/** agent_check_settled() - a module has had its first outcome. */
+void agent_check_settled(struct agent *agent);
+
+/** agent_broadcast() - an event to every connection that subscribed to its kind. */
+void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, const char *text);
+
+/** agent_add_module() - make and start a module. @owner has @config. Return: 0, or -errno. */
+int agent_add_module(struct agent *agent, struct config *owner,
+                     const struct config_module *config) _must_check_;
+
+/** agent_module_left() - a module that is leaving has finished: it is freed. */
+void agent_module_left(struct agent *agent, struct module *module);
+
+/** agent_retire_connection() - free it when nobody works on it any more. */
+void agent_retire_connection(struct agent *agent, struct connection *connection);
+void agent_free_retired(struct agent *agent);
+
+#endif

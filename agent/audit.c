@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Audit records; see audit.h. A record that cannot be written is counted and logged, and the
+ * signature still goes out: the agent stays usable with a full disk. */
+#include "agent/audit.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-journal.h>
+
+#include "common/clock.h"
+#include "common/escape.h"
+#include "common/log.h"
+#include "common/protocol.h"
+
+#define AUDIT_LINE_MAX 16384u
+#define AUDIT_COMPLAIN_MS 60000u /* a failing file is mentioned once in this time */
+#define AUDIT_HASH_TEXT_LEN (sizeof("sha256:") + 2 * PROTOCOL_KEY_HASH_LEN)
+
+struct audit {
+    enum config_audit target; /* never CONFIG_AUDIT_AUTO */
+    bool to_log;
+    int fd;
+    struct wire_writer line;
+    uint64_t lost;
+    uint64_t complained_ms;
+};
+
+struct audit *audit_free(struct audit *audit)
+{
+    if (!audit)
+        return NULL;
+    (void)close_fd(audit->fd);
+    wire_writer_deinit(&audit->line);
+    free(audit);
+    return NULL;
+}
+
+static int audit_open_file(struct audit *audit, const char *path)
+{
+    struct stat stat_buf;
+    char shown[256];
+
+    /* O_NONBLOCK: a FIFO without a reader must not hold up the start. */
+    audit->fd = open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    escape_cstring(path, shown, sizeof(shown));
+    if (audit->fd < 0) {
+        log_error("cannot open the audit file %s: %s", shown, strerror(errno));
+        return 1;
+    }
+    if (fstat(audit->fd, &stat_buf) < 0 ||
+        (!S_ISREG(stat_buf.st_mode) && !S_ISCHR(stat_buf.st_mode))) {
+        log_error("the audit file %s is not a regular file", shown);
+        return 1;
+    }
+    return 0;
+}
+
+int audit_new(const struct config *config, struct audit **ret_audit)
+{
+    struct audit *audit = calloc(1, sizeof(*audit));
+    bool has_journal = access("/run/systemd/journal/socket", W_OK) == 0;
+
+    if (!audit)
+        return -ENOMEM;
+    audit->fd = -1;
+    audit->target = config->audit;
+    wire_writer_init(&audit->line, AUDIT_LINE_MAX);
+    if (audit->target == CONFIG_AUDIT_AUTO) {
+        audit->target = has_journal ? CONFIG_AUDIT_JOURNAL : CONFIG_AUDIT_OFF;
+        audit->to_log = !has_journal;
+    }
+    int r = audit->target == CONFIG_AUDIT_FILE ? audit_open_file(audit, config->audit_path) : 0;
+    if (r) {
+        (void)audit_free(audit);
+        return r;
+    }
+    *ret_audit = audit;
+    return 0;
+}
+
+static void audit_format_hash(const uint8_t *hash, char text[static AUDIT_HASH_TEXT_LEN])
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t len = sizeof("sha256:") - 1;
+
+    memcpy(text, "sha256:", len);
+    for (size_t i = 0; i < PROTOCOL_KEY_HASH_LEN; i++) {
+        text[len++] = digits[hash[i] >> 4];
+        text[len++] = digits[hash[i] & 15];
+    }
+    text[len] = '\0';
+}
+
+static const char *audit_result(const struct audit_record *record)
+{
+    return record->error_code ? protocol_error_name(record->error_code) : "ok";
+}
+
+static const char *audit_kind(const struct audit_record *record)
+{
+    const char *name = sign_kind_name(record->kind);
+
+    return name ? name : "unknown";
+}
+
+static const char *audit_exe(const struct audit_record *record)
+{
+    return record->peer->exe ? record->peer->exe : "unknown";
+}
+
+static const char *audit_unit(const struct audit_record *record)
+{
+    return record->peer->unit ? record->peer->unit : "";
+}
+
+_printf_(2, 3) static void audit_put_format(struct wire_writer *line, const char *format, ...)
+{
+    char text[128];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    escape_put_raw(line, text);
+}
+
+static void audit_put_text(struct wire_writer *line, const char *name, const char *value)
+{
+    escape_put_raw(line, ",\"");
+    escape_put_raw(line, name);
+    escape_put_raw(line, "\":");
+    escape_json(line, wire_span_from_text(value));
+}
+
+/* RFC 3339 in UTC with milliseconds. */
+static void audit_put_time(struct wire_writer *line)
+{
+    struct timespec now = {0};
+    struct tm parts;
+    char text[64];
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &parts);
+    size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
+    text[len] = '\0';
+    audit_put_format(line, "{\"time\":\"%s.%03ldZ\"", text, now.tv_nsec / 1000000);
+}
+
+static void audit_complain(struct audit *audit, const char *why)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    audit->lost++;
+    if (audit->complained_ms && now_ms - audit->complained_ms < AUDIT_COMPLAIN_MS)
+        return;
+    audit->complained_ms = now_ms;
+    log_error("%llu audit records could not be written: %s", (unsigned long long)audit->lost, why);
+}
+
+static void audit_write_file(struct audit *audit, const struct audit_record *record,
+                             const char *hash)
+{
+    struct wire_writer *line = &audit->line;
+
+    wire_writer_reset(line);
+    audit_put_time(line);
+    audit_put_format(line, ",\"uid\":%u,\"pid\":%d", (unsigned int)record->peer->uid,
+                     (int)record->peer->pid);
+    audit_put_text(line, "exe", audit_exe(record));
+    audit_put_text(line, "unit", audit_unit(record));
+    audit_put_text(line, "key", record->key_name);
+    audit_put_text(line, "key_hash", hash);
+    audit_put_text(line, "kind", audit_kind(record));
+    audit_put_text(line, "scheme", record->scheme);
+    audit_put_text(line, "result", audit_result(record));
+    audit_put_text(line, "reason", record->reason);
+    audit_put_format(line, ",\"ms\":%llu.%llu", (unsigned long long)(record->taken_us / 1000),
+                     (unsigned long long)(record->taken_us / 100 % 10));
+    if (record->client_is_gone)
+        audit_put_text(line, "client", "gone");
+    escape_put_raw(line, "}\n");
+    if (line->failed) {
+        audit_complain(audit, "a record is too long");
+        return;
+    }
+    ssize_t written = write(audit->fd, line->data, line->len);
+    if (written < 0)
+        audit_complain(audit, strerror(errno));
+    else if ((size_t)written != line->len)
+        audit_complain(audit, "a record was cut short");
+}
+
+/* The sentence that journal and log have in common. */
+static void audit_format_message(const struct audit_record *record, char *message, size_t size)
+{
+    char key[128];
+    char exe[256];
+    char reason[256];
+
+    (void)snprintf(message, size, "%s %s with key \"%s\" for %s (uid %u, pid %d)%s%s%s",
+                   record->error_code ? "did not sign" : "signed", audit_kind(record),
+                   escape_cstring(record->key_name, key, sizeof(key)),
+                   escape_cstring(audit_exe(record), exe, sizeof(exe)),
+                   (unsigned int)record->peer->uid, (int)record->peer->pid,
+                   record->error_code ? ": " : "",
+                   record->error_code ? escape_cstring(record->reason, reason, sizeof(reason)) : "",
+                   record->client_is_gone ? "; the client was gone" : "");
+}
+
+static void audit_write_journal(struct audit *audit, const struct audit_record *record,
+                                const char *hash)
+{
+    char message[1024];
+
+    audit_format_message(record, message, sizeof(message));
+    int r = sd_journal_send(
+        "MESSAGE=%s", message, "PRIORITY=6", "MTLS_AGENT_AUDIT=1", "MTLS_AGENT_UID=%u",
+        (unsigned int)record->peer->uid, "MTLS_AGENT_PID=%d", (int)record->peer->pid,
+        "MTLS_AGENT_EXE=%s", audit_exe(record), "MTLS_AGENT_UNIT=%s", audit_unit(record),
+        "MTLS_AGENT_KEY=%s", record->key_name, "MTLS_AGENT_KEY_HASH=%s", hash, "MTLS_AGENT_KIND=%s",
+        audit_kind(record), "MTLS_AGENT_SCHEME=%s", record->scheme, "MTLS_AGENT_RESULT=%s",
+        audit_result(record), "MTLS_AGENT_REASON=%s", record->reason, "MTLS_AGENT_MS=%llu",
+        (unsigned long long)(record->taken_us / 1000), "MTLS_AGENT_CLIENT_GONE=%d",
+        record->client_is_gone, NULL);
+    if (r < 0)
+        audit_complain(audit, strerror(-r));
+}
+
+void audit_write(struct audit *audit, const struct audit_record *record)
+{
+    char hash[AUDIT_HASH_TEXT_LEN];
+    char message[1024];
+
+    audit_format_hash(record->key_hash, hash);
+    if (audit->target == CONFIG_AUDIT_FILE)
+        audit_write_file(audit, record, hash);
+    if (audit->target == CONFIG_AUDIT_JOURNAL)
+        audit_write_journal(audit, record, hash);
+    if (audit->to_log) {
+        audit_format_message(record, message, sizeof(message));
+        log_info("audit: %s", message);
+    }
+}

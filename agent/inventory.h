@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one worker reported of its tokens and keys, copied out of its messages. Collected message by
+ * message, complete once it was counted and found whole, never changed after that.
+ */
+#ifndef MTLS_AGENT_INVENTORY_H
+#define MTLS_AGENT_INVENTORY_H
+
+#include "common/worker_protocol.h"
+
+struct inventory_token {
+    struct worker_token info; /* spans into @blob */
+    uint8_t *blob;
+};
+
+struct inventory_key {
+    struct worker_key info; /* spans into @blob */
+    uint8_t *blob;
+    uint8_t hash[PROTOCOL_KEY_HASH_LEN]; /* SHA-256 of the SPKI */
+};
+
+struct inventory {
+    unsigned int ref_count;
+    struct inventory_token *tokens;
+    size_t token_count;
+    struct inventory_key *keys;
+    size_t key_count;
+};
+
+struct inventory *inventory_new(void) _must_check_;
+struct inventory *inventory_ref(struct inventory *inventory);
+struct inventory *inventory_unref(struct inventory *inventory);
+
+/**
+ * inventory_add_token() - one WORKER_TOKEN
+ * @body:       of the frame; copied
+ *
+ * Return: 0, WIRE_E_MALFORMED, or -ENOMEM.
+ */
+int inventory_add_token(struct inventory *inventory, struct wire_span body) _must_check_;
+
+/** inventory_add_key() - one WORKER_KEY, of a token that was added before. Returns as above. */
+int inventory_add_key(struct inventory *inventory, struct wire_span body) _must_check_;
+
+/** inventory_find_token() - by the worker's number; NULL: none. */
+const struct inventory_token *inventory_find_token(const struct inventory *inventory,
+                                                   uint32_t number);
+
+/** inventory_find_key() - by SPKI hash; NULL: none. */
+const struct inventory_key *inventory_find_key(const struct inventory *inventory,
+                                               const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+DEFINE_CLEANUP(struct inventory *, inventory, inventory_unref)
+
+#endif

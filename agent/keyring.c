@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keys and their names; see keyring.h. */
+#include "agent/keyring.h"
+
+#include <string.h>
+
+#include "agent/module.h"
+#include "agent/selector.h"
+#include "common/escape.h"
+#include "common/log.h"
+
+struct keyring *keyring_new(struct config *config)
+{
+    struct keyring *keyring = calloc(1, sizeof(*keyring));
+
+    if (keyring)
+        keyring->config = config_ref(config);
+    return keyring;
+}
+
+struct keyring *keyring_free(struct keyring *keyring)
+{
+    if (!keyring)
+        return NULL;
+    for (size_t i = 0; i < keyring->key_count; i++) {
+        free(keyring->keys[i].name);
+        (void)inventory_unref(keyring->keys[i].inventory);
+    }
+    free(keyring->keys);
+    free(keyring->by_hash);
+    (void)config_unref(keyring->config);
+    free(keyring);
+    return NULL;
+}
+
+/* The [key] section whose URI names this key; the first one wins. */
+static const struct config_key *keyring_find_section(const struct config *config,
+                                                     const struct inventory_key *key,
+                                                     const struct worker_token *token)
+{
+    for (size_t i = 0; i < config->key_count; i++) {
+        _cleanup_(cleanup_selector) struct selector *selector = NULL;
+        const char *reason = NULL;
+        if (selector_new(wire_span_from_text(config->keys[i]->uri), &selector, &reason))
+            continue;
+        if (selector_matches_key(selector, "", key, token))
+            return config->keys[i];
+    }
+    return NULL;
+}
+
+/* Alias, else label, else the start of the fingerprint. */
+static char *keyring_make_name(const struct config_key *config, const struct inventory_key *key)
+{
+    char name[sizeof("sha256:") + 16];
+
+    if (config)
+        return strdup(config->name);
+    if (key->info.label.len > 0)
+        return wire_span_to_text(key->info.label);
+    size_t len = (size_t)snprintf(name, sizeof(name), "sha256:");
+    for (size_t i = 0; i < 8; i++)
+        len += (size_t)snprintf(name + len, sizeof(name) - len, "%02x", key->hash[i]);
+    return strdup(name);
+}
+
+static int keyring_add_key(struct keyring *keyring, struct module *module,
+                           struct inventory *inventory, const struct inventory_key *key)
+{
+    const struct inventory_token *token = inventory_find_token(inventory, key->info.token);
+    struct keyring_key *keys =
+        reallocarray(keyring->keys, keyring->key_count + 1, sizeof(*keyring->keys));
+
+    if (!keys)
+        return -ENOMEM;
+    keyring->keys = keys;
+    const struct config_key *config = keyring_find_section(keyring->config, key, &token->info);
+    char *name = keyring_make_name(config, key);
+    if (!name)
+        return -ENOMEM;
+    keyring->keys[keyring->key_count++] = (struct keyring_key){
+        .name = name,
+        .hash = key->hash,
+        .key = key,
+        .token = &token->info,
+        .inventory = inventory_ref(inventory),
+        .module = module,
+        .config = config,
+    };
+    return 0;
+}
+
+int keyring_add(struct keyring *keyring, struct module *module, struct inventory *inventory)
+{
+    for (size_t i = 0; i < inventory->key_count; i++) {
+        int r = keyring_add_key(keyring, module, inventory, &inventory->keys[i]);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int keyring_compare(const void *a, const void *b, void *userdata)
+{
+    const struct keyring *keyring = userdata;
+    const size_t *left = a;
+    const size_t *right = b;
+    int order =
+        memcmp(keyring->keys[*left].hash, keyring->keys[*right].hash, PROTOCOL_KEY_HASH_LEN);
+
+    if (order != 0)
+        return order;
+    /* The same key through two modules: the one that came first stays first. */
+    return *left < *right ? -1 : *left > *right;
+}
+
+int keyring_finish(struct keyring *keyring)
+{
+    if (keyring->key_count == 0)
+        return 0;
+    keyring->by_hash = calloc(keyring->key_count, sizeof(*keyring->by_hash));
+    if (!keyring->by_hash)
+        return -ENOMEM;
+    for (size_t i = 0; i < keyring->key_count; i++)
+        keyring->by_hash[i] = i;
+    qsort_r(keyring->by_hash, keyring->key_count, sizeof(*keyring->by_hash), keyring_compare,
+            keyring);
+    return 0;
+}
+
+const struct keyring_key *keyring_find(const struct keyring *keyring,
+                                       const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    size_t low = 0;
+    size_t high = keyring->key_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct keyring_key *key = &keyring->keys[keyring->by_hash[middle]];
+        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    /* Of several with this hash prefer one that can sign now. */
+    const struct keyring_key *first = NULL;
+    for (; low < keyring->key_count; low++) {
+        const struct keyring_key *key = &keyring->keys[keyring->by_hash[low]];
+        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
+            break;
+        if (module_key_state(key->module, key->hash) == KEY_STATE_READY)
+            return key;
+        if (!first)
+            first = key;
+    }
+    return first;
+}
+
+enum key_policy keyring_key_policy(const struct keyring_key *key)
+{
+    return key->config ? key->config->policy : KEY_POLICY_TLS;
+}
+
+static void keyring_add_cert(struct protocol_key *key, const uint8_t *der, size_t len)
+{
+    if (key->cert_count < PROTOCOL_CERTS_MAX)
+        key->certs[key->cert_count++] = (struct wire_span){der, len};
+}
+
+void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key)
+{
+    const struct worker_key *info = &key->key->info;
+
+    *ret_key = (struct protocol_key){
+        .name = wire_span_from_text(key->name),
+        .key_hash = {key->hash, PROTOCOL_KEY_HASH_LEN},
+        .type = info->type,
+        .bits = info->bits,
+        .state = module_key_state(key->module, key->hash),
+        .policy = keyring_key_policy(key),
+        .always_authenticate = info->always_authenticate,
+        .label = info->label,
+        .ck_id = info->ck_id,
+        .token_label = key->token->label,
+        .token_serial = key->token->serial,
+        .module = wire_span_from_text(module_get_name(key->module)),
+        .spki = info->spki,
+    };
+    ret_key->scheme_count = scheme_list_for_key(info->type, info->bits, ret_key->schemes);
+    /* The worker matched a configured certificate to the key already; its chain is added here. */
+    for (size_t i = 0; i < info->cert_count; i++)
+        keyring_add_cert(ret_key, info->certs[i].data, info->certs[i].len);
+    if (key->config && key->config->chain_count > 0) {
+        ret_key->cert_count = ret_key->cert_count > 1 ? 1 : ret_key->cert_count;
+        for (size_t i = 0; i < key->config->chain_count; i++)
+            keyring_add_cert(ret_key, key->config->chain[i].der, key->config->chain[i].len);
+    }
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every key that the agent knows at the moment, under the names that people use: the union of what
+ * the modules report, with the [key] sections laid over it. Made anew when either changes; readers
+ * hold no pointers across that.
+ */
+#ifndef MTLS_AGENT_KEYRING_H
+#define MTLS_AGENT_KEYRING_H
+
+#include "agent/config.h"
+#include "agent/inventory.h"
+
+struct module;
+
+struct keyring_key {
+    char *name;
+    const uint8_t *hash; /* PROTOCOL_KEY_HASH_LEN bytes; in @inventory */
+    const struct inventory_key *key;
+    const struct worker_token *token;
+    struct inventory *inventory;     /* a reference */
+    struct module *module;           /* borrowed: modules outlive the keyring that names them */
+    const struct config_key *config; /* NULL: no section names it */
+};
+
+struct keyring {
+    struct config *config;    /* a reference */
+    struct keyring_key *keys; /* in the order in which modules and tokens report them */
+    size_t key_count;
+    size_t *by_hash; /* indices, sorted by hash */
+};
+
+/**
+ * keyring_new() - an empty keyring
+ * @config:     whose [key] sections are laid over the keys; a reference is taken
+ */
+struct keyring *keyring_new(struct config *config) _must_check_;
+struct keyring *keyring_free(struct keyring *keyring);
+
+/** keyring_add() - the keys of one module. Return: 0, or -errno. */
+int keyring_add(struct keyring *keyring, struct module *module,
+                struct inventory *inventory) _must_check_;
+
+/** keyring_finish() - build the index; afterwards nothing is added. Return: 0, or -ENOMEM. */
+int keyring_finish(struct keyring *keyring) _must_check_;
+
+/** keyring_find() - by SPKI hash; NULL: none. */
+const struct keyring_key *keyring_find(const struct keyring *keyring,
+                                       const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+enum key_policy keyring_key_policy(const struct keyring_key *key);
+
+/** keyring_key_describe() - the LIST entry; spans into the keyring. */
+void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key);
+
+DEFINE_CLEANUP(struct keyring *, keyring, keyring_free)
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One PKCS#11 module of the configuration: its workers and their supervision, its tokens and their
+ * logins, and the queue of requests in front of them. One recovery path: whatever goes wrong in a
+ * worker, it ends and a fresh one starts, the first at once, later ones after a growing pause.
+ */
+#ifndef MTLS_AGENT_MODULE_H
+#define MTLS_AGENT_MODULE_H
+
+#include <systemd/sd-event.h>
+
+#include "agent/config.h"
+#include "agent/fair_queue.h"
+#include "agent/inventory.h"
+#include "agent/list.h"
+#include "agent/request.h"
+#include "common/protocol.h"
+
+struct agent;
+struct keyring_key;
+struct module;
+struct sign_request;
+
+/* What is remembered of a token beyond the life of one worker, by label and serial. */
+struct module_token {
+    char *label;
+    char *serial;
+    bool pin_is_bad;              /* the source's PIN was refused: not asked again by itself */
+    bool is_blocked;              /* no tries are left */
+    bool is_locked_by_person;     /* `mtls lock`: the source is not asked until `mtls unlock` */
+    char text[PROTOCOL_TEXT_MAX]; /* what to do, or "" */
+};
+
+struct module {
+    struct list link; /* in agent->modules */
+    struct agent *agent;
+    struct config *config_owner; /* a reference: @config is in it */
+    const struct config_module *config;
+    enum module_state state;
+    char text[PROTOCOL_TEXT_MAX]; /* last failure */
+    struct list workers;
+    size_t worker_count;
+    struct fair_queue queue;
+    struct inventory *inventory; /* the last complete one of any worker */
+    struct wire_writer certs;    /* what workers were given beside the path, encoded */
+    struct module_token *tokens;
+    size_t token_count;
+    struct pin_source *login_source; /* of the login under way */
+    struct request *login_request;   /* the UNLOCK that waits for it; NULL: none */
+    sd_event_source *restart;
+    unsigned int failures; /* in a row, without a signature between them */
+    unsigned int restarts;
+    bool is_leaving;  /* no longer configured: ends when its queue is empty */
+    bool has_settled; /* its first worker has come up, or failed */
+    bool is_pumping;
+};
+
+/** module_new() - @config is borrowed from @owner, of which a reference is taken. */
+int module_new(struct agent *agent, struct config *owner, const struct config_module *config,
+               struct module **ret_module) _must_check_;
+struct module *module_free(struct module *module);
+
+/** module_start() - start its first worker. */
+void module_start(struct module *module);
+
+/** module_leave() - it is no longer configured: finish what it has, then free itself. */
+void module_leave(struct module *module);
+
+/**
+ * module_reload() - a person reloaded the configuration, which has this module unchanged
+ *
+ * Sources whose PIN was refused may be asked once more; workers are replaced when the certificates
+ * that they were given have changed.
+ */
+void module_reload(struct module *module);
+
+const char *module_get_name(const struct module *module);
+
+/** module_key_state() - of a key that its inventory lists. */
+enum key_state module_key_state(const struct module *module,
+                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+enum token_state module_token_state(const struct module *module, const struct worker_token *token,
+                                    const char **ret_text);
+
+/**
+ * module_admit() - whether a sign request for a key can be queued now
+ * @ret_text:   filled when not: a sentence, valid until the next call
+ *
+ * Return: 0, or the code of the error to answer with.
+ */
+enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
+                                      const char **ret_text);
+
+/** module_enqueue() - queue an admitted request and hand on what workers have room for. */
+void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request);
+
+/** module_forget() - a queued request is cancelled. */
+void module_forget(struct module *module, struct sign_request *request);
+
+/**
+ * module_unlock() - log in to a token with a PIN that a person gives now
+ * @token:      of its inventory
+ * @pin_fd:     pipe; taken
+ * @request:    answered when the login ended; owned by the caller's connection
+ *
+ * Return: 0, or the code of the error to answer with; *ret_text then says why.
+ */
+enum protocol_error_code module_unlock(struct module *module, const struct worker_token *token,
+                                       int pin_fd, struct request *request, const char **ret_text);
+
+/**
+ * module_forget_unlock() - the client of an UNLOCK left; the login itself goes on
+ */
+void module_forget_unlock(struct module *module, const struct request *request);
+
+/**
+ * module_lock() - no further signature with a token until a person unlocks it
+ * @token:      of its inventory
+ *
+ * Every worker that is logged in logs out and is replaced by a fresh one, so that no copy of the
+ * PIN survives. Requests that a worker already has are finished.
+ */
+void module_lock(struct module *module, const struct worker_token *token);
+
+/** module_check_deadlines() - end workers that are late. True while something is under way. */
+bool module_check_deadlines(struct module *module, uint64_t now_ms);
+
+/** module_stop() - end all workers now (shutdown). */
+void module_stop(struct module *module);
+
+#endif

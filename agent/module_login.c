@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logins; see module_login.h. */
+#include "agent/module_login.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/pin_source.h"
+#include "agent/selector.h"
+#include "agent/token_request.h"
+#include "common/escape.h"
+#include "common/log.h"
+
+const struct config_token *module_login_find_config(const struct module *module,
+                                                    const struct worker_token *token)
+{
+    const struct config *config = module->agent->config;
+
+    for (size_t i = 0; i < config->token_count; i++) {
+        _cleanup_(cleanup_selector) struct selector *selector = NULL;
+        const char *reason = NULL;
+        if (selector_new(wire_span_from_text(config->tokens[i]->uri), &selector, &reason))
+            continue;
+        if (selector_matches_token(selector, token))
+            return config->tokens[i];
+    }
+    return NULL;
+}
+
+bool module_login_has_source(const struct module *module, const struct worker_token *token)
+{
+    const struct config_token *config = module_login_find_config(module, token);
+
+    return config && config->pin != CONFIG_PIN_ASK;
+}
+
+struct module_token *module_login_find(const struct module *module,
+                                       const struct worker_token *token)
+{
+    for (size_t i = 0; i < module->token_count; i++)
+        if (wire_span_is_equal(wire_span_from_text(module->tokens[i].label), token->label) &&
+            wire_span_is_equal(wire_span_from_text(module->tokens[i].serial), token->serial))
+            return &module->tokens[i];
+    return NULL;
+}
+
+/* As above, but a token that was not seen before is remembered from now on. */
+static struct module_token *module_login_get(struct module *module,
+                                             const struct worker_token *token)
+{
+    struct module_token *known = module_login_find(module, token);
+
+    if (known)
+        return known;
+    struct module_token *tokens =
+        reallocarray(module->tokens, module->token_count + 1, sizeof(*tokens));
+    if (!tokens)
+        return NULL;
+    module->tokens = tokens;
+    struct module_token fresh = {.label = wire_span_to_text(token->label),
+                                 .serial = wire_span_to_text(token->serial)};
+    if (!fresh.label || !fresh.serial) {
+        free(fresh.label);
+        free(fresh.serial);
+        return NULL;
+    }
+    tokens[module->token_count] = fresh;
+    return &tokens[module->token_count++];
+}
+
+void module_login_free_tokens(struct module *module)
+{
+    for (size_t i = 0; i < module->token_count; i++) {
+        free(module->tokens[i].label);
+        free(module->tokens[i].serial);
+    }
+    free(module->tokens);
+}
+
+static bool module_login_is_needed(const struct worker_token *token)
+{
+    return (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && !(token->flags & WORKER_TOKEN_LOGGED_IN);
+}
+
+/* Whether the source may be asked for this token now. */
+static bool module_login_may_ask(struct module *module, const struct worker_token *token,
+                                 const struct config_token **ret_config)
+{
+    const struct config_token *config = module_login_find_config(module, token);
+    const struct module_token *known = module_login_get(module, token);
+
+    if (!module_login_is_needed(token) || !config || config->pin == CONFIG_PIN_ASK || !known)
+        return false;
+    *ret_config = config;
+    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person;
+}
+
+_printf_(2, 3) static void module_login_note(struct module_token *token, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(token->text, sizeof(token->text), format, args);
+    va_end(args);
+}
+
+static int module_login_start(struct module *module, struct worker *worker,
+                              const struct worker_token *token, const struct config_token *config)
+{
+    _cleanup_close_ int pin_fd = -1;
+
+    int r = pin_source_start(module->agent->event, config, &module->login_source, &pin_fd);
+    if (r)
+        return r;
+    return worker_send_login(worker, token->token, pin_fd, false, MODULE_LOGIN_PIN_MS);
+}
+
+bool module_login_step(struct module *module, struct worker *worker)
+{
+    const struct inventory *inventory = worker->inventory;
+
+    if (worker->login_is_pending)
+        return true;
+    while (worker->login_next < inventory->token_count) {
+        const struct worker_token *token = &inventory->tokens[worker->login_next++].info;
+        const struct config_token *config = NULL;
+        if (!module_login_may_ask(module, token, &config))
+            continue;
+        int r = module_login_start(module, worker, token, config);
+        if (!r)
+            return true;
+        struct module_token *known = module_login_get(module, token);
+        log_error("%s: cannot ask for the PIN: %s", worker->name, strerror(-r));
+        if (known)
+            module_login_note(known, "its PIN could not be asked for: %s", strerror(-r));
+        module->login_source = pin_source_free(module->login_source);
+    }
+    return false;
+}
+
+/* Remembers what came out of a login, in words for the status. */
+static void module_login_record(struct module *module, struct module_token *token,
+                                const struct worker_reply *reply, bool by_person)
+{
+    char detail[PROTOCOL_TEXT_MAX / 2];
+
+    escape_text(reply->text, detail, sizeof(detail));
+    if (reply->result == WORKER_OK) {
+        token->pin_is_bad = false;
+        token->is_blocked = false;
+        token->is_locked_by_person = false;
+        token->text[0] = '\0';
+        return;
+    }
+    if (reply->result == WORKER_E_PIN_SOURCE && module->login_source &&
+        *pin_source_text(module->login_source))
+        (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(module->login_source));
+    if (reply->result == WORKER_E_PIN_BLOCKED)
+        token->is_blocked = true;
+    else if (!by_person)
+        token->pin_is_bad = true;
+    if (!by_person)
+        module_login_note(
+            token, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`", detail);
+}
+
+/* The answer of a login that a person asked for. */
+static void module_login_answer(struct request *request, const struct worker_reply *reply)
+{
+    char text[PROTOCOL_TEXT_MAX];
+    enum protocol_error_code code = PROTOCOL_E_PIN;
+
+    if (reply->result == WORKER_OK) {
+        token_request_succeed(request);
+        return;
+    }
+    if (reply->result == WORKER_E_MODULE || reply->result == WORKER_E_BAD_REQUEST)
+        code = PROTOCOL_E_INTERNAL;
+    if (reply->result == WORKER_E_STATE_LOST)
+        code = PROTOCOL_E_TOKEN_GONE;
+    token_request_fail(request, code, escape_text(reply->text, text, sizeof(text)));
+}
+
+void module_login_handle_reply(struct module *module, struct worker *worker,
+                               const struct worker_reply *reply)
+{
+    const struct inventory_token *token =
+        inventory_find_token(worker->inventory, worker->login_token);
+    struct module_token *known = token ? module_login_get(module, &token->info) : NULL;
+    struct request *request = module->login_request;
+    char label[256];
+
+    if (known)
+        module_login_record(module, known, reply, request != NULL);
+    if (token && reply->result != WORKER_OK)
+        log_warning("%s: login to token \"%s\" failed: %s", worker->name,
+                    escape_text(token->info.label, label, sizeof(label)),
+                    known && known->text[0] ? known->text : "see the answer");
+    else if (token)
+        log_info("%s: logged in to token \"%s\"", worker->name,
+                 escape_text(token->info.label, label, sizeof(label)));
+    module->login_source = pin_source_free(module->login_source);
+    module->login_request = NULL;
+    if (request)
+        module_login_answer(request, reply);
+}
+
+void module_login_abort(struct module *module)
+{
+    struct request *request = module->login_request;
+
+    module->login_source = pin_source_free(module->login_source);
+    module->login_request = NULL;
+    if (request)
+        token_request_fail(request, PROTOCOL_E_INTERNAL,
+                           "the token's module failed during the login; try again");
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tokens of a module and who may log in to them when. A PIN is tried once per time that a
+ * source or a person gave it; what was refused is remembered here, beyond the life of a worker.
+ */
+#ifndef MTLS_AGENT_MODULE_LOGIN_H
+#define MTLS_AGENT_MODULE_LOGIN_H
+
+#include "agent/module.h"
+#include "agent/worker.h"
+
+#define MODULE_LOGIN_PIN_MS 60000u /* how long a source or a person may take */
+
+/** module_login_step() - ask the source of the next token that needs it.
+ *
+ * Return: true while a login is under way, false when nothing is left to do for this worker. */
+bool module_login_step(struct module *module, struct worker *worker);
+
+/** module_login_handle_reply() - a LOGIN was answered. */
+void module_login_handle_reply(struct module *module, struct worker *worker,
+                               const struct worker_reply *reply);
+
+/** module_login_abort() - its worker ended: whoever waits is answered. */
+void module_login_abort(struct module *module);
+
+/** module_login_find_config() - the [token] section for a token; NULL: none. */
+const struct config_token *module_login_find_config(const struct module *module,
+                                                    const struct worker_token *token);
+
+/** module_login_find() - what is remembered of a token; NULL: nothing. */
+struct module_token *module_login_find(const struct module *module,
+                                       const struct worker_token *token);
+
+/** module_login_has_source() - the PIN comes without a person. */
+bool module_login_has_source(const struct module *module, const struct worker_token *token);
+
+void module_login_free_tokens(struct module *module);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who is at the other end of a connection, as the kernel says it: never what the client says.
+ */
+#ifndef MTLS_AGENT_PEER_H
+#define MTLS_AGENT_PEER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/cleanup.h"
+
+#define PEER_UID_OVERFLOW 65534u /* the kernel's word for "a uid that I cannot name here" */
+
+/* Shared by a connection and its requests, which outlive it until they are audited. */
+struct peer {
+    unsigned int ref_count;
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;  /* 0: of another pid namespace */
+    char *exe;  /* path of the executable; NULL: unknown */
+    char *unit; /* systemd unit; NULL: none or unknown */
+};
+
+/**
+ * peer_new() - identify the peer of a connected Unix socket
+ * @fd:         borrowed
+ * @ret_peer:   filled; one reference, owned by the caller
+ *
+ * SO_PEERCRED, and SO_PEERPIDFD where the kernel has it: a process that ended while it was looked
+ * at leaves exe and unit unknown. Blocks on /proc only. Return: 0, or -errno.
+ */
+int peer_new(int fd, struct peer **ret_peer) _must_check_;
+
+struct peer *peer_ref(struct peer *peer);
+struct peer *peer_unref(struct peer *peer);
+
+DEFINE_CLEANUP(struct peer *, peer, peer_unref)
+
+#endif

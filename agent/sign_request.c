@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One signature from request to answer; see sign_request.h. */
+#include "agent/sign_request.h"
+
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/audit.h"
+#include "agent/connection.h"
+#include "agent/keyring.h"
+#include "agent/module.h"
+#include "agent/pin_source.h"
+#include "agent/policy.h"
+#include "common/clock.h"
+#include "common/der_ecdsa.h"
+
+static void sign_request_audit(const struct sign_request *request, uint32_t code,
+                               const char *reason)
+{
+    const struct audit_record record = {
+        .peer = request->peer,
+        .key_name = request->key_name,
+        .key_hash = request->key_hash,
+        .kind = request->kind,
+        .scheme = request->scheme->name,
+        .error_code = request->is_answered ? (uint32_t)PROTOCOL_E_TIMEOUT : code,
+        .reason = request->is_answered ? "the client's time was over" : reason,
+        .taken_us = clock_monotonic_us() - request->received_us,
+        .client_is_gone = request->request.connection == NULL && !request->is_answered,
+    };
+
+    audit_write(request->agent->audit, &record);
+}
+
+static void sign_request_free(struct sign_request *request)
+{
+    connection_remove_request(&request->request);
+    list_remove(&request->link);
+    (void)pin_source_free(request->pin_source);
+    (void)peer_unref(request->peer);
+    free(request->key_name);
+    free(request->message);
+    free(request);
+}
+
+struct wire_span sign_request_get_data(const struct sign_request *request)
+{
+    return (struct wire_span){request->message ? request->message : request->digest,
+                              request->data_len};
+}
+
+/* A worker is not believed: what it calls a signature has the form of one, or nothing is sent. */
+static bool sign_request_has_form(const struct sign_request *request, struct wire_span signature)
+{
+    uint8_t raw[DER_ECDSA_RAW_MAX];
+    size_t raw_len = 0;
+
+    switch (request->scheme->key_type) {
+    case KEY_TYPE_ED25519:
+        return signature.len == 64;
+    case KEY_TYPE_EC:
+        return der_ecdsa_to_raw(request->key_bits, signature, raw, &raw_len) == 0;
+    case KEY_TYPE_RSA:
+    case KEY_TYPE_RSA_PSS:
+        return signature.len == (request->key_bits + 7) / 8;
+    }
+    return false;
+}
+
+void sign_request_succeed(struct sign_request *request, struct wire_span signature)
+{
+    struct connection *connection = request->request.connection;
+    const struct protocol_sign_reply reply = {request->request.id, signature};
+
+    if (!sign_request_has_form(request, signature)) {
+        sign_request_fail(request, PROTOCOL_E_INTERNAL,
+                          "the token's process gave something that is not a signature; it was "
+                          "withheld");
+        return;
+    }
+    request->agent->counters.signatures++;
+    sign_request_audit(request, 0, "");
+    sign_request_free(request);
+    if (!connection)
+        return;
+    if (protocol_sign_reply_encode(&connection->output, &reply))
+        connection->is_closing = true; /* over its output cap: it does not read */
+    connection_send(connection);
+}
+
+static void sign_request_count(struct agent *agent, enum protocol_error_code code)
+{
+    if (code == PROTOCOL_E_POLICY)
+        agent->counters.refusals++;
+    else
+        agent->counters.failures++;
+}
+
+void sign_request_fail(struct sign_request *request, enum protocol_error_code code,
+                       const char *text)
+{
+    struct connection *connection = request->request.connection;
+    uint32_t id = request->request.id;
+
+    if (!request->is_answered)
+        sign_request_count(request->agent, code);
+    sign_request_audit(request, code, text);
+    sign_request_free(request);
+    if (connection)
+        connection_send_error(connection, id, code, text);
+}
+
+void sign_request_expire(struct sign_request *request)
+{
+    struct connection *connection = request->request.connection;
+    uint32_t id = request->request.id;
+
+    if (!request->is_with_worker) {
+        if (fair_item_is_queued(&request->item))
+            module_forget(request->module, request);
+        sign_request_fail(request, PROTOCOL_E_TIMEOUT,
+                          "the token was not free within the time that the client gave");
+        return;
+    }
+    request->is_answered = true;
+    request->agent->counters.failures++;
+    connection_remove_request(&request->request);
+    if (connection)
+        connection_send_error(connection, id, PROTOCOL_E_TIMEOUT,
+                              "the token did not answer within the time that the client gave");
+}
+
+/* The client left. What no worker has yet is never shown to the token. */
+static void sign_request_cancel(struct request *base)
+{
+    struct sign_request *request = list_entry(base, struct sign_request, request);
+
+    if (fair_item_is_queued(&request->item)) {
+        module_forget(request->module, request);
+        sign_request_free(request);
+        return;
+    }
+    request->item.line = NULL;
+}
+
+/* Answers a request that never came to be: refused, unknown, no room. */
+static void sign_request_refuse(struct connection *connection, const struct protocol_sign *message,
+                                const struct keyring_key *key, enum protocol_error_code code,
+                                const char *text)
+{
+    const struct scheme *scheme = scheme_find(message->scheme);
+    const struct audit_record record = {
+        .peer = connection->peer,
+        .key_name = key ? key->name : "",
+        .key_hash = message->key_hash.data,
+        .kind = message->kind,
+        .scheme = scheme ? scheme->name : "unknown",
+        .error_code = code,
+        .reason = text,
+    };
+
+    sign_request_count(connection->agent, code);
+    audit_write(connection->agent->audit, &record);
+    connection_send_error(connection, message->id, code, text);
+}
+
+/* The digest, or a copy of the message where the scheme takes it whole. */
+static int sign_request_take_content(struct sign_request *request,
+                                     const struct protocol_sign *message)
+{
+    if (request->scheme->hash == HASH_NONE) {
+        request->message = malloc(message->content.len > 0 ? message->content.len : 1);
+        if (!request->message)
+            return -ENOMEM;
+        if (message->content.len > 0)
+            memcpy(request->message, message->content.data, message->content.len);
+        request->data_len = message->content.len;
+        return 0;
+    }
+    request->data_len = hash_len(request->scheme->hash);
+    if (message->kind == SIGN_KIND_DIGEST) {
+        memcpy(request->digest, message->content.data, request->data_len);
+        return 0;
+    }
+    return digester_hash(request->agent->digester, request->scheme->hash, message->content,
+                         request->digest);
+}
+
+static uint64_t sign_request_deadline(const struct protocol_sign *message, uint64_t now_us)
+{
+    uint32_t wanted_ms = message->deadline_ms;
+
+    if (wanted_ms == 0 || wanted_ms > SIGN_REQUEST_DEADLINE_MS)
+        wanted_ms = SIGN_REQUEST_DEADLINE_MS;
+    return now_us / 1000 + wanted_ms;
+}
+
+static int sign_request_new(struct connection *connection, const struct protocol_sign *message,
+                            const struct keyring_key *key, struct sign_request **ret_request)
+{
+    struct sign_request *request = calloc(1, sizeof(*request));
+
+    if (!request)
+        return -ENOMEM;
+    list_init(&request->request.link);
+    list_init(&request->link);
+    fair_item_init(&request->item);
+    request->agent = connection->agent;
+    request->module = key->module;
+    request->peer = peer_ref(connection->peer);
+    request->scheme = scheme_find(message->scheme);
+    request->kind = message->kind;
+    request->received_us = clock_monotonic_us();
+    request->deadline_ms = sign_request_deadline(message, request->received_us);
+    request->key_bits = key->key->info.bits;
+    memcpy(request->key_hash, key->hash, PROTOCOL_KEY_HASH_LEN);
+    request->key_name = strdup(key->name);
+    int r = request->key_name ? sign_request_take_content(request, message) : -ENOMEM;
+    if (r) {
+        sign_request_free(request);
+        return r;
+    }
+    *ret_request = request;
+    return 0;
+}
+
+/* Whether it may be signed at all, and now. 0, or the code to answer with. */
+static enum protocol_error_code sign_request_check(const struct connection *connection,
+                                                   const struct protocol_sign *message,
+                                                   const struct keyring_key *key,
+                                                   const char **ret_text)
+{
+    const struct policy_question question = {
+        .peer = connection->peer,
+        .peer_is_served = agent_serves(connection->agent, connection->peer),
+        .key_policy = keyring_key_policy(key),
+        .key_type = key->key->info.type,
+        .key_bits = key->key->info.bits,
+        .kind = message->kind,
+        .scheme = message->scheme,
+        .content = message->content,
+    };
+    const char *reason = NULL;
+    static char text[PROTOCOL_TEXT_MAX];
+
+    if (policy_decide(&question, &reason) != POLICY_ALLOW) {
+        (void)snprintf(text, sizeof(text), "refused to sign: %s", reason);
+        *ret_text = text;
+        return PROTOCOL_E_POLICY;
+    }
+    return module_admit(key->module, key, ret_text);
+}
+
+int sign_request_start(struct connection *connection, const struct protocol_sign *message)
+{
+    const struct keyring_key *key =
+        keyring_find(connection->agent->keyring, message->key_hash.data);
+    struct sign_request *request = NULL;
+    const char *text = NULL;
+
+    if (!key) {
+        sign_request_refuse(connection, message, NULL, PROTOCOL_E_NO_KEY,
+                            "the agent has no such key; `mtls list` shows those it has");
+        return 0;
+    }
+    enum protocol_error_code code = sign_request_check(connection, message, key, &text);
+    if (code) {
+        sign_request_refuse(connection, message, key, code, text);
+        return 0;
+    }
+    struct fair_line *line = fair_line_get(&connection->lines, key->module);
+    if (!line)
+        return -ENOMEM;
+    int r = sign_request_new(connection, message, key, &request);
+    if (r)
+        return r;
+    connection_add_request(connection, &request->request, message->id, sign_request_cancel);
+    list_append(&request->agent->sign_requests, &request->link);
+    agent_watch(request->agent);
+    module_enqueue(request->module, line, request);
+    return 0;
+}

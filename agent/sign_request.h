@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one SIGN: admitted by the policy, hashed, queued, with a worker, answered, audited.
+ * It may outlive its connection: a signature that a token is already making is audited all the
+ * same.
+ */
+#ifndef MTLS_AGENT_SIGN_REQUEST_H
+#define MTLS_AGENT_SIGN_REQUEST_H
+
+#include "agent/fair_queue.h"
+#include "agent/peer.h"
+#include "agent/request.h"
+#include "common/protocol.h"
+#include "common/worker_protocol.h"
+
+#define SIGN_REQUEST_DEADLINE_MS 120000u /* the agent's own limit */
+
+struct agent;
+struct keyring_key;
+struct module;
+struct pin_source;
+
+struct sign_request {
+    struct request request; /* its place in its connection */
+    struct fair_item item;  /* its place in the module's queue */
+    struct list link;       /* in agent->sign_requests */
+    struct agent *agent;
+    struct module *module;
+    struct peer *peer; /* a reference */
+    uint8_t key_hash[PROTOCOL_KEY_HASH_LEN];
+    unsigned int key_bits;
+    char *key_name;
+    const struct scheme *scheme;
+    uint32_t kind;
+    uint64_t received_us;
+    uint64_t deadline_ms;  /* CLOCK_BOOTTIME */
+    unsigned int attempts; /* how often it was with a worker */
+    bool is_with_worker;
+    bool is_answered; /* the client has its reply, or left; only the audit line is due */
+    struct pin_source *pin_source; /* of an always-authenticate key */
+    uint8_t digest[DIGEST_LEN_MAX];
+    size_t data_len;
+    uint8_t *message; /* instead of a digest, where the scheme takes the message */
+};
+
+struct connection;
+
+/**
+ * sign_request_start() - handle one SIGN message
+ *
+ * Answers at once when it is refused; else the answer comes later.
+ * Return: 0, or -errno.
+ */
+int sign_request_start(struct connection *connection,
+                       const struct protocol_sign *message) _must_check_;
+
+/** sign_request_get_data() - what the worker is to sign: the digest, or the message. */
+struct wire_span sign_request_get_data(const struct sign_request *request);
+
+/** sign_request_succeed() - answer, audit, free. The signature's form is checked first. */
+void sign_request_succeed(struct sign_request *request, struct wire_span signature);
+
+/**
+ * sign_request_fail() - answer with an error, audit, free
+ * @text:       a sentence for a person
+ */
+void sign_request_fail(struct sign_request *request, enum protocol_error_code code,
+                       const char *text);
+
+/** sign_request_expire() - its deadline is over: answer now; free unless a worker still has it. */
+void sign_request_expire(struct sign_request *request);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Telling the status; see status_request.h. */
+#include "agent/status_request.h"
+
+#include "agent/agent.h"
+#include "agent/module.h"
+#include "build-config.h"
+#include "common/clock.h"
+
+static struct wire_span status_text(const char *text)
+{
+    struct wire_span span = wire_span_from_text(text);
+
+    if (span.len > PROTOCOL_TEXT_MAX)
+        span.len = PROTOCOL_TEXT_MAX;
+    return span;
+}
+
+static void status_add_module(struct wire_writer *output, const struct module *module)
+{
+    const struct protocol_status_module entry = {
+        .name = wire_span_from_text(module->config->name),
+        .path = wire_span_from_text(module->config->path),
+        .state = module->state,
+        .workers = (uint32_t)module->worker_count,
+        .restarts = module->restarts,
+        .text = status_text(module->text),
+    };
+
+    protocol_status_reply_add_module(output, &entry);
+}
+
+static uint32_t status_count_keys(const struct inventory *inventory, uint32_t token)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < inventory->key_count; i++)
+        count += inventory->keys[i].info.token == token ? 1 : 0;
+    return count;
+}
+
+static void status_add_tokens(struct wire_writer *output, const struct module *module)
+{
+    for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
+        const struct worker_token *token = &module->inventory->tokens[i].info;
+        const char *text = "";
+        const struct protocol_status_token entry = {
+            .label = token->label,
+            .serial = token->serial,
+            .module = wire_span_from_text(module->config->name),
+            .state = module_token_state(module, token, &text),
+            .keys = status_count_keys(module->inventory, token->token),
+            .text = status_text(text),
+        };
+        protocol_status_reply_add_token(output, &entry);
+    }
+}
+
+static uint32_t status_count_queued(const struct agent *agent)
+{
+    uint32_t count = 0;
+
+    list_for_each (link, &agent->sign_requests)
+        count++;
+    return count;
+}
+
+int status_request_answer(struct connection *connection, uint32_t id)
+{
+    const struct agent *agent = connection->agent;
+    struct wire_writer *output = &connection->output;
+    const struct protocol_status_reply fixed = {
+        .id = id,
+        .agent_version = wire_span_from_text(MTLS_VERSION),
+        .pid = (uint32_t)getpid(),
+        .uptime_ms = clock_monotonic_ms() - agent->started_ms,
+        .signatures = agent->counters.signatures,
+        .refusals = agent->counters.refusals,
+        .failures = agent->counters.failures,
+        .connections = agent->counters.connections,
+        .queued = status_count_queued(agent),
+        .config_text = status_text(agent->config_text),
+    };
+    struct protocol_status_mark mark = protocol_status_reply_begin(output, &fixed);
+
+    list_for_each (link, &agent->modules)
+        status_add_module(output, list_entry(link, struct module, link));
+    protocol_status_reply_begin_tokens(output, &mark);
+    list_for_each (link, &agent->modules)
+        status_add_tokens(output, list_entry(link, struct module, link));
+    return protocol_status_reply_end(output, &mark) ? -ENOBUFS : 0;
+}
