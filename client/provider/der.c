@@ -74,6 +74,12 @@ struct wire_span der_get_bit_string(struct wire_reader *reader)
     return (struct wire_span){value.data + 1, value.len - 1};
 }
 
+void der_put_raw(struct wire_writer *writer, struct wire_span der)
+{
+    for (size_t i = 0; i < der.len; i++)
+        wire_put_u8(writer, der.data[i]);
+}
+
 void der_put(struct wire_writer *writer, uint8_t tag, struct wire_span content)
 {
     if (content.len > DER_CONTENT_MAX) {
@@ -88,6 +94,5 @@ void der_put(struct wire_writer *writer, uint8_t tag, struct wire_span content)
         wire_put_u8(writer, 0x81);
     }
     wire_put_u8(writer, (uint8_t)content.len);
-    for (size_t i = 0; i < content.len; i++)
-        wire_put_u8(writer, content.data[i]);
+    der_put_raw(writer, content);
 }

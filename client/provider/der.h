@@ -36,6 +36,9 @@ struct wire_span der_get_unsigned(struct wire_reader *reader);
 /** der_get_bit_string() - a BIT STRING of whole bytes. */
 struct wire_span der_get_bit_string(struct wire_reader *reader);
 
+/** der_put_raw() - bytes that are DER already. */
+void der_put_raw(struct wire_writer *writer, struct wire_span der);
+
 /** der_put() - one whole value; more than 65535 bytes of content is a sticky failure. */
 void der_put(struct wire_writer *writer, uint8_t tag, struct wire_span content);
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider inside libmtls-agent; see provider.h. */
+#include "client/provider/provider.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+
+#include "client/provider/agent_key.h"
+#include "client/provider/keymgmt.h"
+#include "client/provider/signature.h"
+
+#define PROPERTIES "provider=" PROVIDER_LIBRARY_NAME
+
+static const OSSL_ALGORITHM keymgmt_algorithms[] = {
+    {KEYMGMT_RSA_NAMES, PROPERTIES, keymgmt_rsa_functions, NULL},
+    {KEYMGMT_RSA_PSS_NAMES, PROPERTIES, keymgmt_rsa_pss_functions, NULL},
+    {KEYMGMT_EC_NAMES, PROPERTIES, keymgmt_ec_functions, NULL},
+    {KEYMGMT_ED25519_NAMES, PROPERTIES, keymgmt_ed25519_functions, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM signature_algorithms[] = {
+    {SIGNATURE_RSA_NAMES, PROPERTIES, signature_functions, NULL},
+    {SIGNATURE_ECDSA_NAMES, PROPERTIES, signature_functions, NULL},
+    {SIGNATURE_ED25519_NAMES, PROPERTIES, signature_functions, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM *library_query(void *context, int operation, int *no_cache)
+{
+    (void)context;
+    *no_cache = 0;
+    if (operation == OSSL_OP_KEYMGMT)
+        return keymgmt_algorithms;
+    return operation == OSSL_OP_SIGNATURE ? signature_algorithms : NULL;
+}
+
+int mtls_agent_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
+                             const OSSL_DISPATCH **out, void **ret_context)
+{
+    static const OSSL_DISPATCH functions[] = {
+        PROVIDER_COMMON_FUNCTIONS,
+        PROVIDER_FUNCTION(QUERY_OPERATION, library_query),
+        {0, NULL},
+    };
+
+    *ret_context = provider_context_new(core, in, true);
+    *out = functions;
+    return *ret_context != NULL;
+}
+
+/* OpenSSL takes an algorithm from the provider that came first. Fetching one of each kind makes
+ * its own providers come before ours, also where they are loaded only by first use. */
+static int provider_load_others_first(OSSL_LIB_CTX *libctx)
+{
+    EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(libctx, "RSA", NULL);
+    EVP_SIGNATURE *signature = EVP_SIGNATURE_fetch(libctx, "RSA", NULL);
+    int done = keymgmt && signature;
+
+    EVP_KEYMGMT_free(keymgmt);
+    EVP_SIGNATURE_free(signature);
+    return done;
+}
+
+static int provider_activate(OSSL_LIB_CTX *libctx)
+{
+    if (OSSL_PROVIDER_available(libctx, PROVIDER_LIBRARY_NAME))
+        return 1;
+    /* The handle stays with the library context, and ends with it. */
+    return provider_load_others_first(libctx) &&
+           OSSL_PROVIDER_add_builtin(libctx, PROVIDER_LIBRARY_NAME, mtls_agent_provider_init) &&
+           OSSL_PROVIDER_try_load(libctx, PROVIDER_LIBRARY_NAME, 1) != NULL;
+}
+
+EVP_PKEY *provider_pkey_new(OSSL_LIB_CTX *libctx, struct mtls_agent *agent,
+                            const struct mtls_agent_key *key)
+{
+    const char *type = agent_key_type_name((enum key_type)key->type);
+    struct wire_span description = {0};
+    EVP_PKEY *pkey = NULL;
+
+    if (!provider_activate(libctx) || agent_key_describe(key, &description))
+        return NULL;
+    void *data = (void *)(uintptr_t)description.data;
+    void *handle = agent;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_ptr(KEYMGMT_PARAM_AGENT, &handle, 0),
+        OSSL_PARAM_construct_octet_string(KEYMGMT_PARAM_KEY, data, description.len),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, type, PROPERTIES);
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEYPAIR, params) <= 0)
+        pkey = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    free(data);
+    return pkey;
+}
