@@ -53,7 +53,8 @@ struct agent {
     struct discovery *discovery;
     struct agent_counters counters;
     uint64_t started_ms;
-    sd_event_source *tick; /* deadlines */
+    uint64_t stranger_logged_ms; /* last log line about a peer that is not served */
+    sd_event_source *tick;       /* deadlines */
     bool tick_is_fast;
     sd_event_source *sweep; /* frees @retired */
     sd_event_source *stop;  /* the end of the grace time */

@@ -17,7 +17,7 @@
 
 /* inih as packaged cuts longer lines without a word. */
 #define CONFIG_LINE_MAX 198
-#define CONFIG_SECTIONS_MAX 1024
+#define CONFIG_SECTION_MAX 48
 
 /* State while one file is read. */
 struct config_reader {
@@ -512,10 +512,9 @@ static int config_handle_line(void *userdata, const char *section_text, const ch
     if (reader->error)
         return 1;
     if (config_find_section(section_text, &section, &name)) {
-        config_report(reader,
-                      "unknown section [%s]; known: [agent], [module NAME], [token NAME], "
-                      "[key NAME]",
-                      escape_cstring(section_text, shown, sizeof(shown)));
+        /* A named section was reported at its own line. */
+        if (!*section_text)
+            config_report(reader, "a key stands before the first [section]");
         return 1;
     }
     const struct config_row *row = config_find_row(section, key);
@@ -541,23 +540,74 @@ static int config_handle_line(void *userdata, const char *section_text, const ch
     return 1;
 }
 
-/* inih's line source: counts lines and refuses what inih would cut. */
+/* A section line is looked at here, so that one without keys is checked, too. inih cuts long names.
+ */
+static bool config_section_is_valid(struct config_reader *reader, const char *line)
+{
+    enum config_section section = SECTION_AGENT;
+    const char *name = NULL;
+    char text[CONFIG_SECTION_MAX + 1];
+    char shown[128];
+    size_t len = strcspn(line + 1, "]");
+
+    if (line[1 + len] != ']') {
+        config_report(reader, "the section has no closing bracket");
+        return false;
+    }
+    if (len > CONFIG_SECTION_MAX) {
+        config_report(reader, "the section's name is longer than %d bytes", CONFIG_SECTION_MAX);
+        return false;
+    }
+    memcpy(text, line + 1, len);
+    text[len] = '\0';
+    if (config_find_section(text, &section, &name)) {
+        config_report(reader,
+                      "unknown section [%s]; known: [agent], [module NAME], [token NAME], "
+                      "[key NAME]",
+                      escape_cstring(text, shown, sizeof(shown)));
+        return false;
+    }
+    if (!config_get_section(reader->config, section, name))
+        reader->error = -ENOMEM;
+    return true;
+}
+
+/* What inih would take in a way that nobody expects. True when the line may be handed to it. */
+static bool config_line_is_valid(struct config_reader *reader, const char *line, size_t len)
+{
+    if (strlen(line) != len) {
+        config_report(reader, "the line has a NUL byte");
+        return false;
+    }
+    if (line[0] == '[')
+        return config_section_is_valid(reader, line);
+    if (line[0] != '#' && line[0] != ';' && (strstr(line, " ;") || strstr(line, "\t;"))) {
+        config_report(reader, "a blank and a semicolon would begin a comment: put comments on "
+                              "lines of their own, and write \";\" without a blank before it");
+        return false;
+    }
+    return true;
+}
+
+/* inih's line source: counts lines, and refuses what inih would cut or misread. */
 static char *config_read_line(char *buffer, int size, void *stream)
 {
     struct config_reader *reader = stream;
+    _cleanup_free_ char *line = NULL;
+    size_t line_size = 0;
 
-    if (!fgets(buffer, size, reader->stream))
+    ssize_t got = getline(&line, &line_size, reader->stream);
+    if (got <= 0)
         return NULL;
     reader->line++;
-    size_t len = strlen(buffer);
-    if (len > CONFIG_LINE_MAX || (len > 0 && buffer[len - 1] != '\n' && !feof(reader->stream))) {
+    /* Blanks in front would make it a second value of the key above. */
+    size_t blanks = strspn(line, " \t");
+    size_t len = (size_t)got - blanks;
+    if (len >= (size_t)size || len > CONFIG_LINE_MAX)
         config_report(reader, "the line is longer than %d bytes", CONFIG_LINE_MAX);
-        int c = 0;
-        while (buffer[len - 1] != '\n' && (c = fgetc(reader->stream)) != EOF && c != '\n')
-            continue;
-        return memcpy(buffer, "\n", 2);
-    }
-    return buffer;
+    else if (config_line_is_valid(reader, line + blanks, len))
+        return memcpy(buffer, line + blanks, len + 1);
+    return memcpy(buffer, "\n", 2);
 }
 
 /* A name for the message where inih found a line that is no INI at all. */
@@ -576,7 +626,7 @@ static int config_parse_stream(struct config_reader *reader)
 static int config_read_file(struct config *config, const char *path, bool must_exist,
                             config_report_fn report, void *userdata, bool *has_problem)
 {
-    _cleanup_fclose_ FILE *stream = fopen(path, "re");
+    _cleanup_fclose_ FILE *stream = config_open(path);
     struct config_reader reader = {
         .config = config, .report = report, .userdata = userdata, .file = path, .stream = stream};
     struct stat stat_buf;
@@ -584,10 +634,8 @@ static int config_read_file(struct config *config, const char *path, bool must_e
     if (!stream && errno == ENOENT && !must_exist)
         return 0;
     if (!stream) {
-        config_report(&reader, "%s", strerror(errno));
-    } else if (fstat(fileno(stream), &stat_buf) < 0 || !S_ISREG(stat_buf.st_mode)) {
-        config_report(&reader, "not a regular file");
-    } else if (stat_buf.st_mode & S_IWOTH) {
+        config_report(&reader, "%s", errno == EINVAL ? "not a regular file" : strerror(errno));
+    } else if (fstat(fileno(stream), &stat_buf) < 0 || (stat_buf.st_mode & S_IWOTH)) {
         config_report(&reader, "can be changed by everyone: chmod o-w");
     } else {
         int r = config_parse_stream(&reader);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/peer.h"
 #include "common/escape.h"
 
 /* Fills @problem; the value itself is shown escaped, and never for anything secret. */
@@ -25,6 +26,23 @@ _printf_(2, 3) static int config_problem(char problem[static CONFIG_PROBLEM_MAX]
     (void)vsnprintf(problem, CONFIG_PROBLEM_MAX, format, args);
     va_end(args);
     return CONFIG_E_INVALID;
+}
+
+FILE *config_open(const char *path)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat stat_buf;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &stat_buf) < 0 || !S_ISREG(stat_buf.st_mode)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    FILE *stream = fdopen(fd, "r");
+    if (stream)
+        (void)TAKE_FD(fd);
+    return stream;
 }
 
 static int config_copy(const char *text, char **ret_copy)
@@ -117,12 +135,36 @@ int config_value_users(const char *text, uid_t users[static CONFIG_USERS_MAX], s
         int r = config_value_user(word, &users[*count], problem);
         if (r)
             return r;
+        if (users[*count] == PEER_UID_OVERFLOW)
+            return config_problem(problem,
+                                  "uid %u stands for every user that the kernel cannot name here; "
+                                  "it is never served",
+                                  PEER_UID_OVERFLOW);
         (*count)++;
     }
     return 0;
 }
 
 DEFINE_CLEANUP(P11KitUri *, uri, p11_kit_uri_free)
+
+/* p11-kit takes the last of several; the path part must not have any twice. */
+static bool config_uri_repeats(const char *text)
+{
+    const char *path = strchr(text, ':');
+
+    for (const char *at = path ? path + 1 : ""; *at && *at != '?'; at += strcspn(at, ";?")) {
+        at += *at == ';' ? 1 : 0;
+        size_t len = strcspn(at, "=;?");
+        const char *later = at + strcspn(at, ";?");
+        while (*later == ';') {
+            later++;
+            if (strncmp(later, at, len) == 0 && later[len] == '=')
+                return true;
+            later += strcspn(later, ";?");
+        }
+    }
+    return false;
+}
 
 int config_value_uri(const char *text, char **ret_uri, char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -142,6 +184,9 @@ int config_value_uri(const char *text, char **ret_uri, char problem[static CONFI
                                        "of the [token] section");
     if (parsed != P11_KIT_URI_OK)
         return config_problem(problem, "\"%s\" is not a pkcs11: URI (RFC 7512)",
+                              escape_cstring(text, shown, sizeof(shown)));
+    if (config_uri_repeats(text))
+        return config_problem(problem, "\"%s\" has an attribute twice (RFC 7512 section 2.3)",
                               escape_cstring(text, shown, sizeof(shown)));
     if (p11_kit_uri_any_unrecognized(uri))
         return config_problem(problem, "\"%s\" has an attribute that RFC 7512 does not define",
@@ -249,13 +294,14 @@ static bool config_pem_is_at_end(void)
 int config_value_certs(const char *path, struct config_cert *certs, size_t limit, size_t *ret_count,
                        char problem[static CONFIG_PROBLEM_MAX])
 {
-    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    _cleanup_fclose_ FILE *file = config_open(path);
     size_t count = 0;
     char shown[256];
 
     escape_cstring(path, shown, sizeof(shown));
     if (!file)
-        return config_problem(problem, "%s: %s", shown, strerror(errno));
+        return config_problem(problem, "%s: %s", shown,
+                              errno == EINVAL ? "not a regular file" : strerror(errno));
     for (;;) {
         _cleanup_(cleanup_x509) X509 *x509 = PEM_read_X509(file, NULL, NULL, NULL);
         if (!x509)

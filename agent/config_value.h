@@ -47,4 +47,11 @@ int config_value_pin(const char *text, enum config_pin *ret_pin, char **ret_argu
 int config_value_certs(const char *path, struct config_cert *certs, size_t limit, size_t *ret_count,
                        char problem[static CONFIG_PROBLEM_MAX]) _must_check_;
 
+/**
+ * config_open() - open a regular file for reading, without ever waiting for it
+ *
+ * Return: the stream, owned by the caller, or NULL with errno set (EINVAL: not a regular file).
+ */
+FILE *config_open(const char *path) _must_check_;
+
 #endif

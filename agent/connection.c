@@ -20,6 +20,7 @@
 #define CONNECTION_FDS_ROOM 2
 /* Input beyond this is given back when the connection is idle. */
 #define CONNECTION_INPUT_KEEP 16384u
+#define CONNECTION_STRANGER_MS 60000u /* between two log lines about peers that are not served */
 
 static int connection_update_events(struct connection *connection)
 {
@@ -85,6 +86,8 @@ void connection_send(struct connection *connection)
         if (sent < 0)
             break;
         wire_writer_consume(&connection->output, (size_t)sent);
+        if (connection->output.len > 0)
+            connection->active_ms = clock_monotonic_ms();
     }
     if (connection->output.failed)
         connection->is_closing = true;
@@ -97,12 +100,7 @@ void connection_send(struct connection *connection)
 void connection_send_error(struct connection *connection, uint32_t id,
                            enum protocol_error_code code, const char *text)
 {
-    size_t len = strlen(text);
-    const struct protocol_error error = {
-        .id = id,
-        .code = code,
-        .text = {(const uint8_t *)text, len > PROTOCOL_TEXT_MAX ? PROTOCOL_TEXT_MAX : len},
-    };
+    const struct protocol_error error = {.id = id, .code = code, .text = protocol_text(text)};
 
     if (protocol_error_encode(&connection->output, &error) || id == 0)
         connection->is_closing = true;
@@ -140,7 +138,7 @@ void connection_remove_request(struct request *request)
     request->connection = NULL;
     connection->request_count--;
     connection->user->request_count--;
-    connection->since_ms = clock_monotonic_ms();
+    connection->active_ms = clock_monotonic_ms();
 }
 
 int connection_take_fd(struct connection *connection)
@@ -148,8 +146,26 @@ int connection_take_fd(struct connection *connection)
     return TAKE_FD(connection->received_fd);
 }
 
+/* Keeps the clocks: a frame has a fixed time from its first byte, however slowly it drips. */
+static void connection_note_frames(struct connection *connection, bool got_whole_frame)
+{
+    bool had_partial_frame = connection->has_partial_frame && !got_whole_frame;
+
+    connection->has_partial_frame = !frame_buffer_is_empty(&connection->input);
+    if (got_whole_frame)
+        connection->active_ms = clock_monotonic_ms();
+    if (connection->has_partial_frame && !had_partial_frame && connection->has_said_hello)
+        connection->frame_since_ms = clock_monotonic_ms();
+    if (connection->has_partial_frame)
+        agent_watch(connection->agent);
+    else if (connection->input.cap > CONNECTION_INPUT_KEEP)
+        frame_buffer_deinit(&connection->input);
+}
+
 static void connection_handle_frames(struct connection *connection)
 {
+    bool got_whole_frame = false;
+
     while (!connection->is_closing) {
         struct frame frame;
         if (connection->has_said_hello && !connection->agent->is_settled) {
@@ -166,13 +182,9 @@ static void connection_handle_frames(struct connection *connection)
             break;
         }
         dispatch_frame(connection, &frame);
+        got_whole_frame = true;
     }
-    connection->has_partial_frame = !frame_buffer_is_empty(&connection->input);
-    if (!connection->has_partial_frame && connection->input.cap > CONNECTION_INPUT_KEEP)
-        frame_buffer_deinit(&connection->input);
-    connection->since_ms = clock_monotonic_ms();
-    if (connection->has_partial_frame)
-        agent_watch(connection->agent);
+    connection_note_frames(connection, got_whole_frame);
 }
 
 void connection_resume(struct connection *connection)
@@ -189,7 +201,7 @@ void connection_resume(struct connection *connection)
 /* Descriptors that came along: one is kept for the frame, more are an attack on our table. */
 static bool connection_take_control(struct connection *connection, struct msghdr *message)
 {
-    size_t count = 0;
+    bool is_refused = false;
 
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
          header = CMSG_NXTHDR(message, header)) {
@@ -199,13 +211,15 @@ static bool connection_take_control(struct connection *connection, struct msghdr
         for (size_t i = 0; i < fds; i++) {
             int fd = -1;
             memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-            if (count++ == 0 && connection->received_fd < 0)
+            if (connection->received_fd < 0 && !is_refused) {
                 connection->received_fd = fd;
-            else
-                (void)close_fd(fd);
+                continue;
+            }
+            (void)close_fd(fd);
+            is_refused = true;
         }
     }
-    return count <= 1 && !(message->msg_flags & MSG_CTRUNC);
+    return !is_refused && !(message->msg_flags & MSG_CTRUNC);
 }
 
 /* Receives what is there. 1: bytes came, 0: none for now, -1: the client closed or failed. */
@@ -277,16 +291,15 @@ static int connection_handle_io(sd_event_source *source, int fd, uint32_t events
 
 void connection_check_deadline(struct connection *connection, uint64_t now_ms)
 {
-    uint64_t waited_ms = now_ms - connection->since_ms;
     bool must_speak = connection->has_partial_frame || !connection->has_said_hello;
-    bool is_idle = list_is_empty(&connection->requests) && !connection->subscription_id &&
-                   !connection->is_parked;
+    bool must_listen = connection->output.len > 0;
+    bool is_idle = list_is_empty(&connection->requests) && !connection->subscription_id;
 
-    if (now_ms < connection->since_ms || connection->is_parked)
+    if (connection->is_parked)
         return;
-    if ((must_speak && waited_ms > CONNECTION_FRAME_MS) ||
-        (connection->output.len > 0 && waited_ms > CONNECTION_FRAME_MS) ||
-        (is_idle && waited_ms > CONNECTION_IDLE_MS)) {
+    if ((must_speak && now_ms - connection->frame_since_ms > CONNECTION_FRAME_MS) ||
+        (must_listen && now_ms - connection->active_ms > CONNECTION_FRAME_MS) ||
+        (is_idle && now_ms - connection->active_ms > CONNECTION_IDLE_MS)) {
         log_debug("closed a connection of pid %d that was silent for too long",
                   (int)connection->peer->pid);
         (void)connection_free(connection);
@@ -304,6 +317,20 @@ static void connection_turn_away(int fd, enum protocol_error_code code, const ch
         (void)send(fd, output.data, output.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Once a minute: whoever is turned away must not be able to fill our log. */
+static void connection_log_stranger(struct agent *agent, const struct peer *peer)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (agent->stranger_logged_ms && now_ms - agent->stranger_logged_ms < CONNECTION_STRANGER_MS)
+        return;
+    agent->stranger_logged_ms = now_ms;
+    log_warning("turned away uid %u (pid %d), %llu so far: not served; see `users =` in man 5 "
+                "mtls-agent.conf",
+                (unsigned int)peer->uid, (int)peer->pid,
+                (unsigned long long)agent->counters.turned_away);
+}
+
 static int connection_admit(struct agent *agent, int fd, struct peer **ret_peer,
                             struct user **ret_user)
 {
@@ -314,9 +341,7 @@ static int connection_admit(struct agent *agent, int fd, struct peer **ret_peer,
         return r;
     if (!agent_serves(agent, peer)) {
         agent->counters.turned_away++;
-        log_warning("turned away uid %u (pid %d): not served; see `users =` in man 5 "
-                    "mtls-agent.conf",
-                    (unsigned int)peer->uid, (int)peer->pid);
+        connection_log_stranger(agent, peer);
         connection_turn_away(fd, PROTOCOL_E_POLICY, "this agent does not serve your user");
         return 1;
     }
@@ -351,7 +376,8 @@ void connection_accept(struct agent *agent, int fd)
     connection->received_fd = -1;
     connection->peer = peer;
     connection->user = user;
-    connection->since_ms = clock_monotonic_ms();
+    connection->frame_since_ms = clock_monotonic_ms();
+    connection->active_ms = connection->frame_since_ms;
     wire_writer_init(&connection->output, CONNECTION_OUTPUT_MAX);
     agent->counters.connections++;
     list_append(&agent->connections, &connection->link);

@@ -35,8 +35,9 @@ struct connection {
     struct wire_writer output;
     struct list requests; /* struct request, in flight */
     size_t request_count;
-    struct list lines; /* struct fair_line, its queues */
-    uint64_t since_ms; /* of the started frame, or of the last activity */
+    struct list lines;       /* struct fair_line, its queues */
+    uint64_t frame_since_ms; /* when the unfinished frame began; until HELLO: the connection */
+    uint64_t active_ms;      /* last whole frame, answer, or byte that the client took */
     bool has_partial_frame;
     bool has_said_hello;
     bool is_read_closed;      /* the client has shut down its sending side */
@@ -46,7 +47,7 @@ struct connection {
     bool is_retired;          /* waits to be freed at a safe point */
     uint32_t subscription_id; /* 0: none */
     uint32_t subscription_mask;
-    int received_fd; /* came with the frame that is being handled; -1: none */
+    int received_fd; /* came with the frame that is being received; -1: none */
 };
 
 /**

@@ -9,6 +9,11 @@
 #include "common/escape.h"
 #include "common/log.h"
 
+#define KEYRING_CERTS_LEN_MAX (128u * 1024u) /* bytes of one key's certificates */
+
+_Static_assert(KEYRING_CERTS_LEN_MAX + PROTOCOL_DER_MAX + 8192 < WIRE_FRAME_MAX,
+               "a key with its certificates fits one frame");
+
 struct keyring *keyring_new(struct config *config)
 {
     struct keyring *keyring = calloc(1, sizeof(*keyring));
@@ -163,8 +168,31 @@ enum key_policy keyring_key_policy(const struct keyring_key *key)
 
 static void keyring_add_cert(struct protocol_key *key, const uint8_t *der, size_t len)
 {
-    if (key->cert_count < PROTOCOL_CERTS_MAX)
+    size_t used = len;
+
+    for (size_t i = 0; i < key->cert_count; i++)
+        used += key->certs[i].len;
+    /* Every key fits a page of LIST: a chain that is longer than any TLS peer takes is cut. */
+    if (key->cert_count < PROTOCOL_CERTS_MAX && used <= KEYRING_CERTS_LEN_MAX)
         key->certs[key->cert_count++] = (struct wire_span){der, len};
+}
+
+/* `chain =` replaces what the token has of the chain; else what follows the leaf in `certificate
+ * =`. */
+static void keyring_add_configured_chain(const struct keyring_key *key,
+                                         struct protocol_key *ret_key)
+{
+    const struct config_key *config = key->config;
+    bool has_chain = config && config->chain_count > 0;
+    bool has_bundle = config && config->cert_count > 1;
+
+    if (!has_chain && !has_bundle)
+        return;
+    ret_key->cert_count = ret_key->cert_count > 1 ? 1 : ret_key->cert_count;
+    const struct config_cert *chain = has_chain ? config->chain : config->certs + 1;
+    size_t count = has_chain ? config->chain_count : config->cert_count - 1;
+    for (size_t i = 0; i < count; i++)
+        keyring_add_cert(ret_key, chain[i].der, chain[i].len);
 }
 
 void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key)
@@ -190,9 +218,5 @@ void keyring_key_describe(const struct keyring_key *key, struct protocol_key *re
     /* The worker matched a configured certificate to the key already; its chain is added here. */
     for (size_t i = 0; i < info->cert_count; i++)
         keyring_add_cert(ret_key, info->certs[i].data, info->certs[i].len);
-    if (key->config && key->config->chain_count > 0) {
-        ret_key->cert_count = ret_key->cert_count > 1 ? 1 : ret_key->cert_count;
-        for (size_t i = 0; i < key->config->chain_count; i++)
-            keyring_add_cert(ret_key, key->config->chain[i].der, key->config->chain[i].len);
-    }
+    keyring_add_configured_chain(key, ret_key);
 }

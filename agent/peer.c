@@ -65,8 +65,12 @@ static void peer_look_at_process(struct peer *peer, int fd)
 
     if (peer->pid <= 0)
         return;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
+    /* A kernel without it leaves the number alone to go by; any other failure: it has ended. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0) {
         pidfd = -1;
+        if (errno != ENOPROTOOPT)
+            return;
+    }
     peer->exe = peer_read_exe(peer->pid);
     peer->unit = peer_read_unit(peer->pid);
     /* The number may have been given to another process while /proc was read. */

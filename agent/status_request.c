@@ -7,15 +7,6 @@
 #include "build-config.h"
 #include "common/clock.h"
 
-static struct wire_span status_text(const char *text)
-{
-    struct wire_span span = wire_span_from_text(text);
-
-    if (span.len > PROTOCOL_TEXT_MAX)
-        span.len = PROTOCOL_TEXT_MAX;
-    return span;
-}
-
 static void status_add_module(struct wire_writer *output, const struct module *module)
 {
     const struct protocol_status_module entry = {
@@ -24,7 +15,7 @@ static void status_add_module(struct wire_writer *output, const struct module *m
         .state = module->state,
         .workers = (uint32_t)module->worker_count,
         .restarts = module->restarts,
-        .text = status_text(module->text),
+        .text = protocol_text(module->text),
     };
 
     protocol_status_reply_add_module(output, &entry);
@@ -50,7 +41,7 @@ static void status_add_tokens(struct wire_writer *output, const struct module *m
             .module = wire_span_from_text(module->config->name),
             .state = module_token_state(module, token, &text),
             .keys = status_count_keys(module->inventory, token->token),
-            .text = status_text(text),
+            .text = protocol_text(text),
         };
         protocol_status_reply_add_token(output, &entry);
     }
@@ -79,7 +70,7 @@ int status_request_answer(struct connection *connection, uint32_t id)
         .failures = agent->counters.failures,
         .connections = agent->counters.connections,
         .queued = status_count_queued(agent),
-        .config_text = status_text(agent->config_text),
+        .config_text = protocol_text(agent->config_text),
     };
     struct protocol_status_mark mark = protocol_status_reply_begin(output, &fixed);
 

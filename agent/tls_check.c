@@ -12,6 +12,7 @@
 #define TLS13_PREFIX_LEN (TLS13_PAD_LEN + sizeof(TLS13_CONTEXT))
 
 #define TLS12_VERSION 0x0303u
+#define TLS_NAMED_CURVE 3u
 #define TLS_RANDOM_LEN 32u
 #define TLS_SESSION_ID_MAX 32u
 
@@ -189,6 +190,44 @@ static int tls_check_not_empty(struct tls_reader body, const char **ret_reason)
     return 0;
 }
 
+/* The end of a ServerKeyExchange: digitally-signed, RFC 5246 section 4.7. Without it nothing proves
+ * that the server holds its key. */
+static bool tls_is_signature(struct tls_reader *body)
+{
+    (void)tls_take_number(body, 2); /* SignatureAndHashAlgorithm */
+    struct tls_reader signature = tls_take_vector(body, 2);
+
+    return tls_is_at_end(body) && signature.left > 0;
+}
+
+/* RFC 8422 section 5.4: named curve, point. */
+static bool tls_is_ecdhe(struct tls_reader body)
+{
+    if (tls_take_number(&body, 1) != TLS_NAMED_CURVE)
+        return false;
+    (void)tls_take_number(&body, 2);
+    struct tls_reader point = tls_take_vector(&body, 1);
+    return point.left > 0 && tls_is_signature(&body);
+}
+
+/* RFC 5246 section 7.4.3: dh_p, dh_g, dh_Ys. */
+static bool tls_is_dhe(struct tls_reader body)
+{
+    for (int i = 0; i < 3; i++) {
+        struct tls_reader number = tls_take_vector(&body, 2);
+        if (number.left == 0)
+            return false;
+    }
+    return tls_is_signature(&body);
+}
+
+static int tls_check_server_key_exchange(struct tls_reader body, const char **ret_reason)
+{
+    if (!tls_is_ecdhe(body) && !tls_is_dhe(body))
+        return tls_refuse(ret_reason, "its server key exchange is not signed");
+    return 0;
+}
+
 static int tls_check_empty(struct tls_reader body, const char **ret_reason)
 {
     if (body.left > 0)
@@ -206,7 +245,7 @@ static const struct tls_step {
     {TLS_SERVER_HELLO, false, tls_check_server_hello},
     {TLS_CERTIFICATE, false, tls_check_certificate},
     {TLS_CERTIFICATE_STATUS, true, tls_check_not_empty},
-    {TLS_SERVER_KEY_EXCHANGE, false, tls_check_not_empty},
+    {TLS_SERVER_KEY_EXCHANGE, false, tls_check_server_key_exchange},
     {TLS_CERTIFICATE_REQUEST, false, tls_check_not_empty},
     {TLS_SERVER_HELLO_DONE, false, tls_check_empty},
     {TLS_CERTIFICATE, false, tls_check_certificate},

@@ -623,6 +623,19 @@ int protocol_error_parse(struct wire_span body, struct protocol_error *ret_msg)
     return 0;
 }
 
+struct wire_span protocol_text(const char *text)
+{
+    struct wire_span span = wire_span_from_text(text);
+
+    if (span.len <= PROTOCOL_TEXT_MAX)
+        return span;
+    span.len = PROTOCOL_TEXT_MAX;
+    /* Bytes 10xxxxxx go on with a character (RFC 3629 section 3). */
+    while (span.len > 0 && (span.data[span.len] & 0xc0) == 0x80)
+        span.len--;
+    return span;
+}
+
 const char *protocol_error_name(uint32_t code)
 {
     static const char *const names[] = {

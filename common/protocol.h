@@ -306,6 +306,12 @@ int protocol_error_encode(struct wire_writer *writer,
                           const struct protocol_error *msg) _must_check_;
 int protocol_error_parse(struct wire_span body, struct protocol_error *ret_msg) _must_check_;
 
+/**
+ * protocol_text() - a sentence as a span that fits PROTOCOL_TEXT_MAX
+ * @text:       borrowed; UTF-8; a longer one is cut before a character, not inside
+ */
+struct wire_span protocol_text(const char *text);
+
 /** protocol_error_name() - "policy", "token-gone", ...: stable words for logs and JSON. */
 const char *protocol_error_name(uint32_t code);
 
