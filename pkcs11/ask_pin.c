@@ -18,8 +18,9 @@
 #include "common/harden.h"
 #include "common/secret.h"
 
-#define ASK_PIN_TIMEOUT_MS (24u * 3600u * 1000u) /* the core ends us when its own deadline passes \
-                                                  */
+#define ASK_PIN_TIMEOUT_MS                                                 \
+    (24u * 3600u * 1000u) /* the core ends us when its own deadline passes \
+                           */
 #define ASK_PIN_SHOWN_MAX 512u
 
 _printf_(1, 2) static int ask_pin_fail(const char *format, ...)

@@ -8,32 +8,35 @@
 #include "common/log.h"
 #include "pkcs11/login.h"
 
-/* Returns 0 when the core was answered; everything else ends the worker. */
+/* Returns 0 when the core was answered; -errno ends the worker. */
 typedef int (*request_handler_fn)(struct signer *signer, struct wire_span body, int fd);
 
 static int request_login(struct signer *signer, struct wire_span body, int fd)
 {
     struct worker_login msg;
-    int r = worker_login_parse(body, &msg);
 
-    return r ? r : login_handle(signer->worker, &msg, fd, &signer->writer);
+    if (worker_login_parse(body, &msg))
+        return -EPROTO;
+    return login_handle(signer->worker, &msg, fd, &signer->writer);
 }
 
 static int request_logout(struct signer *signer, struct wire_span body, int fd)
 {
     struct worker_logout msg;
-    int r = worker_logout_parse(body, &msg);
 
     (void)fd;
-    return r ? r : logout_handle(signer->worker, &msg, &signer->writer);
+    if (worker_logout_parse(body, &msg))
+        return -EPROTO;
+    return logout_handle(signer->worker, &msg, &signer->writer);
 }
 
 static int request_sign(struct signer *signer, struct wire_span body, int fd)
 {
     struct worker_sign msg;
-    int r = worker_sign_parse(body, &msg);
 
-    return r ? r : signer_handle(signer, &msg, fd);
+    if (worker_sign_parse(body, &msg))
+        return -EPROTO;
+    return signer_handle(signer, &msg, fd);
 }
 
 static const struct {
@@ -57,12 +60,10 @@ static int request_run(struct signer *signer, struct wire_span packet, int fd)
     return -EPROTO;
 }
 
-/* Which end it was does not matter to the core: it sees the end of the socket. */
 _Noreturn static void request_exit(int r)
 {
     if (r != LINK_E_END)
-        log_error("the worker ends: %s",
-                  r < 0 ? strerror(-r) : "a message from the core is malformed");
+        log_error("the worker ends: %s", strerror(-r));
     _exit(r == LINK_E_END ? 0 : 1);
 }
 

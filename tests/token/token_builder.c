@@ -22,7 +22,8 @@
 #include "common/cleanup.h"
 #include "pkcs11/public_key.h"
 
-#define SO_PIN "so-pin-1234"
+static CK_UTF8CHAR so_pin[] = "so-pin-1234";
+static CK_UTF8CHAR user_pin[] = BUILDER_PIN;
 
 static CK_FUNCTION_LIST *p11;
 static CK_SESSION_HANDLE session;
@@ -85,15 +86,15 @@ static void open_token(const char *label)
     memcpy(padded, label, strlen(label));
     /* The last slot is the one whose token is not initialised yet; afterwards it has a new number.
      */
-    REQUIRE_RV(p11->C_InitToken(slots[count - 1], (CK_UTF8CHAR *)SO_PIN, strlen(SO_PIN), padded));
+    REQUIRE_RV(p11->C_InitToken(slots[count - 1], so_pin, sizeof(so_pin) - 1, padded));
     count = ARRAY_SIZE(slots);
     REQUIRE_RV(p11->C_GetSlotList(CK_TRUE, slots, &count));
     REQUIRE_RV(
         p11->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
-    REQUIRE_RV(p11->C_Login(session, CKU_SO, (CK_UTF8CHAR *)SO_PIN, strlen(SO_PIN)));
-    REQUIRE_RV(p11->C_InitPIN(session, (CK_UTF8CHAR *)BUILDER_PIN, strlen(BUILDER_PIN)));
+    REQUIRE_RV(p11->C_Login(session, CKU_SO, so_pin, sizeof(so_pin) - 1));
+    REQUIRE_RV(p11->C_InitPIN(session, user_pin, sizeof(user_pin) - 1));
     REQUIRE_RV(p11->C_Logout(session));
-    REQUIRE_RV(p11->C_Login(session, CKU_USER, (CK_UTF8CHAR *)BUILDER_PIN, strlen(BUILDER_PIN)));
+    REQUIRE_RV(p11->C_Login(session, CKU_USER, user_pin, sizeof(user_pin) - 1));
 }
 
 static X509 *make_cert(const char *subject, EVP_PKEY *key, bool is_ca, X509 *issuer,

@@ -12,6 +12,9 @@
 
 #define FILE_MAX 8192
 
+/* The sanitizers' settings reach the worker, too. */
+static const char *const passed_env[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
+
 struct token_fixture *token_fixture_new(const struct builder_key *keys, size_t count)
 {
     struct token_fixture *fixture = calloc(1, sizeof(*fixture));
@@ -25,9 +28,11 @@ struct token_fixture *token_fixture_new(const struct builder_key *keys, size_t c
     fixture->worker.stderr_fd = -1;
     (void)snprintf(conf, sizeof(conf), "%s/softhsm2.conf", fixture->dir);
     token_fixture_set_env(fixture, "SOFTHSM2_CONF", conf);
-    const char *asan = getenv("ASAN_OPTIONS");
-    if (asan)
-        token_fixture_set_env(fixture, "ASAN_OPTIONS", asan);
+    for (size_t i = 0; i < sizeof(passed_env) / sizeof(passed_env[0]); i++) {
+        const char *value = getenv(passed_env[i]);
+        if (value)
+            token_fixture_set_env(fixture, passed_env[i], value);
+    }
     return fixture;
 }
 
