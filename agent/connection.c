@@ -341,6 +341,7 @@ static int connection_admit(struct agent *agent, int fd, struct peer **ret_peer,
         return r;
     if (!agent_serves(agent, peer)) {
         agent->counters.turned_away++;
+        agent->counters.refusals++;
         connection_log_stranger(agent, peer);
         connection_turn_away(fd, PROTOCOL_E_POLICY, "this agent does not serve your user");
         return 1;

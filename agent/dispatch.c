@@ -149,6 +149,11 @@ void dispatch_frame(struct connection *connection, const struct frame *frame)
                               "the first message of a connection is HELLO");
         return;
     }
+    if (connection->received_fd >= 0 && frame->type != PROTOCOL_UNLOCK) {
+        connection_send_error(connection, 0, PROTOCOL_E_PROTO,
+                              "a descriptor came with a request that takes none");
+        return;
+    }
     if (!handle) {
         connection_send_error(connection, 0, PROTOCOL_E_PROTO,
                               "this message type is not known in protocol version 1");

@@ -64,12 +64,16 @@ static struct worker *module_first_worker(const struct module *module, enum work
     return NULL;
 }
 
-/* A worker that may still come up: requests can wait for it. */
+/* A worker may still come up, or is being replaced: requests can wait for it. */
 static bool module_is_starting(const struct module *module)
 {
-    return module_first_worker(module, WORKER_STATE_LOADING) ||
-           module_first_worker(module, WORKER_STATE_LOGIN) ||
-           module->state == MODULE_STATE_STARTING;
+    static const enum worker_state states[] = {WORKER_STATE_LOADING, WORKER_STATE_LOGIN,
+                                               WORKER_STATE_RETIRING, WORKER_STATE_ENDING};
+
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+        if (module_first_worker(module, states[i]))
+            return true;
+    return module->state == MODULE_STATE_STARTING;
 }
 
 /* How many workers it should have: several only where that is known to help and to be safe. */
@@ -189,6 +193,14 @@ static void module_schedule(struct module *module)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_ONESHOT);
     if (r < 0)
         log_error("%s: cannot schedule a restart: %s", module_get_name(module), strerror(-r));
+}
+
+/* It cannot work as it is configured: only a reload starts it again. */
+static void module_give_up(struct module *module)
+{
+    module_set_state(module, MODULE_STATE_FAILED);
+    module_settle(module);
+    module_flush(module, PROTOCOL_E_BUSY, module->text);
 }
 
 static int module_handle_restart(sd_event_source *source, uint64_t usec, void *userdata)
@@ -336,8 +348,7 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
 
     escape_text(failure->text, module->text, sizeof(module->text));
     log_error("%s: %s", module_get_name(module), module->text);
-    if (failure->permanent)
-        module->failures = module->failures < 9 ? 9 : module->failures; /* the longest pause */
+    module->is_failed = failure->permanent;
     worker_kill(worker, WORKER_END_CRASH);
 }
 
@@ -366,15 +377,14 @@ static void module_settle_requests(struct module *module, struct worker *worker,
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
 {
     struct module *module = userdata;
-    bool had_login = worker->login_is_pending && !worker->login_is_logout;
     bool was_stable = worker->state_since_ms > 0 && worker->has_signed &&
                       clock_monotonic_ms() - worker->state_since_ms > MODULE_STABLE_MS;
 
     module_settle_requests(module, worker, end);
+    if (worker->login_is_pending && !worker->login_is_logout)
+        module_login_abort(module, worker);
     (void)worker_free(worker);
     module->worker_count--;
-    if (had_login)
-        module_login_abort(module);
     agent_keys_changed(module->agent);
     if (module->is_leaving || module->agent->is_stopping) {
         module_pump(module);
@@ -390,7 +400,10 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
                                         ? "the module did not answer in time and was restarted"
                                         : "the module's process ended by itself and was restarted");
     }
-    module_schedule(module);
+    if (module->is_failed)
+        module_give_up(module);
+    else
+        module_schedule(module);
 }
 
 static void module_on_module(struct worker *worker, const struct worker_module *found,
@@ -473,9 +486,12 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     }
     if (!r)
         r = worker_send_sign(worker, request, key, pin_fd);
-    if (r == -EAGAIN) {
+    if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET) {
+        /* Its socket is full, or it has just died: nothing of the request has reached it. */
         request->pin_source = pin_source_free(request->pin_source);
         fair_queue_put_back(&module->queue, &request->item);
+        if (r != -EAGAIN)
+            worker_kill(worker, WORKER_END_CRASH);
         return false;
     }
     if (r) {
@@ -486,6 +502,16 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     request->attempts++;
     request->is_with_worker = true;
     return true;
+}
+
+static void module_fail_gone(struct sign_request *request)
+{
+    char text[PROTOCOL_TEXT_MAX];
+    char label[256];
+
+    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
+                   escape_cstring(request->token_label, label, sizeof(label)));
+    sign_request_fail(request, PROTOCOL_E_TOKEN_GONE, text);
 }
 
 static void module_pump_once(struct module *module)
@@ -504,8 +530,7 @@ static void module_pump_once(struct module *module)
             return;
         } else {
             fair_queue_take(&module->queue, item);
-            sign_request_fail(request, PROTOCOL_E_TOKEN_GONE,
-                              "the key is not on its token any more, or the token is gone");
+            module_fail_gone(request);
         }
     }
 }
@@ -739,6 +764,11 @@ void module_reload(struct module *module)
             (void)module_login_step(module, worker);
         }
     }
+    if (module->is_failed) {
+        module->is_failed = false;
+        module->failures = 0;
+        module_schedule(module);
+    }
 }
 
 void module_stop(struct module *module)
@@ -797,7 +827,7 @@ struct module *module_free(struct module *module)
             sign_request_fail(request, PROTOCOL_E_BUSY, "the agent is ending");
         (void)worker_free(worker);
     }
-    module_login_abort(module);
+    module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     (void)inventory_unref(module->inventory);
     wire_writer_deinit(&module->certs);

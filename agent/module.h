@@ -50,6 +50,7 @@ struct module {
     sd_event_source *restart;
     unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;
+    bool is_failed;   /* permanently, as it is configured */
     bool is_leaving;  /* no longer configured: ends when its queue is empty */
     bool has_settled; /* its first worker has come up, or failed */
     bool is_pumping;

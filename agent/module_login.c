@@ -206,13 +206,32 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
         module_login_answer(request, reply);
 }
 
-void module_login_abort(struct module *module)
+/* Notes that the source's PIN may be one of the tries that the token counted. */
+static void module_login_note_tried(struct module *module, const struct worker *worker)
+{
+    const struct inventory_token *token =
+        worker->inventory ? inventory_find_token(worker->inventory, worker->login_token) : NULL;
+    struct module_token *known = token ? module_login_get(module, &token->info) : NULL;
+
+    if (!known)
+        return;
+    known->pin_is_bad = true;
+    module_login_note(known, "%s",
+                      "the module failed during the login, so the PIN may have been tried: reload "
+                      "the agent (SIGHUP) to try it again, or use `mtls unlock`");
+}
+
+void module_login_abort(struct module *module, const struct worker *worker)
 {
     struct request *request = module->login_request;
 
+    if (worker && !request && worker_may_have_tried_pin(worker))
+        module_login_note_tried(module, worker);
     module->login_source = pin_source_free(module->login_source);
     module->login_request = NULL;
     if (request)
-        token_request_fail(request, PROTOCOL_E_INTERNAL,
+        token_request_fail(request,
+                           worker && worker->end == WORKER_END_TIMEOUT ? PROTOCOL_E_TIMEOUT
+                                                                       : PROTOCOL_E_INTERNAL,
                            "the token's module failed during the login; try again");
 }

@@ -20,8 +20,14 @@ bool module_login_step(struct module *module, struct worker *worker);
 void module_login_handle_reply(struct module *module, struct worker *worker,
                                const struct worker_reply *reply);
 
-/** module_login_abort() - its worker ended: whoever waits is answered. */
-void module_login_abort(struct module *module);
+/**
+ * module_login_abort() - its worker ended during a login: whoever waits is answered
+ * @worker:     NULL when the whole module ends
+ *
+ * A source's PIN that may have reached the token counts as given: the source is not asked again by
+ * itself.
+ */
+void module_login_abort(struct module *module, const struct worker *worker);
 
 /** module_login_find_config() - the [token] section for a token; NULL: none. */
 const struct config_token *module_login_find_config(const struct module *module,

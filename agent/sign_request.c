@@ -39,6 +39,7 @@ static void sign_request_free(struct sign_request *request)
     (void)pin_source_free(request->pin_source);
     (void)peer_unref(request->peer);
     free(request->key_name);
+    free(request->token_label);
     free(request->message);
     free(request);
 }
@@ -215,7 +216,9 @@ static int sign_request_new(struct connection *connection, const struct protocol
     request->key_bits = key->key->info.bits;
     memcpy(request->key_hash, key->hash, PROTOCOL_KEY_HASH_LEN);
     request->key_name = strdup(key->name);
-    int r = request->key_name ? sign_request_take_content(request, message) : -ENOMEM;
+    request->token_label = wire_span_to_text(key->token->label);
+    int r = request->key_name && request->token_label ? sign_request_take_content(request, message)
+                                                      : -ENOMEM;
     if (r) {
         sign_request_free(request);
         return r;

@@ -30,6 +30,7 @@ struct sign_request {
     uint8_t key_hash[PROTOCOL_KEY_HASH_LEN];
     unsigned int key_bits;
     char *key_name;
+    char *token_label;
     const struct scheme *scheme;
     uint32_t kind;
     uint64_t received_us;

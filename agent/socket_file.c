@@ -35,9 +35,10 @@ static int socket_file_fill_address(const char *path, struct sockaddr_un *ret_ad
     if (len == 0 || path[0] != '/')
         return socket_file_refuse("the socket's path \"%s\" is not absolute", path);
     if (len >= sizeof(address.sun_path))
-        return socket_file_refuse("the socket's path %s is longer than %zu bytes; choose a shorter "
-                                  "one with --socket or MTLS_AGENT_SOCK",
-                                  path, sizeof(address.sun_path) - 1);
+        return socket_file_refuse(
+            "the socket's path is longer than %zu bytes; choose a shorter one "
+            "with --socket or MTLS_AGENT_SOCK: %.200s",
+            sizeof(address.sun_path) - 1, path);
     memcpy(address.sun_path, path, len + 1);
     *ret_address = address;
     return 0;

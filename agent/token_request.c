@@ -2,6 +2,7 @@
 /* Unlocking and locking tokens; see token_request.h. */
 #include "agent/token_request.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -112,7 +113,10 @@ static bool token_request_is_pipe(int fd)
 {
     struct stat stat_buf;
 
-    return fd >= 0 && fstat(fd, &stat_buf) == 0 && S_ISFIFO(stat_buf.st_mode);
+    if (fd < 0 || fstat(fd, &stat_buf) < 0 || !S_ISFIFO(stat_buf.st_mode))
+        return false;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
 }
 
 static int token_request_start(struct connection *connection, uint32_t id,

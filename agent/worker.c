@@ -489,6 +489,8 @@ static void worker_begin_login(struct worker *worker, uint32_t token, bool is_lo
     worker->login_seq = ++worker->seq;
     worker->login_token = token;
     worker->login_since_ms = clock_monotonic_ms();
+    worker->login_call_since_ms = 0;
+    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_WAITING, memory_order_release);
 }
 
 int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, bool person,
@@ -593,20 +595,55 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
     return NULL;
 }
 
-bool worker_is_late(const struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
+bool worker_may_have_tried_pin(const struct worker *worker)
+{
+    return worker->login_is_pending && !worker->login_is_logout &&
+           (worker->login_call_since_ms > 0 ||
+            atomic_load_explicit(&worker->ledger->login, memory_order_acquire) ==
+                WORKER_LOGIN_CALLING);
+}
+
+static bool worker_login_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
+                                 uint32_t pin_timeout_ms)
+{
+    if (!worker->login_is_pending)
+        return false;
+    if (worker->login_is_logout)
+        return now_ms - worker->login_since_ms > timeout_ms;
+    if (worker_may_have_tried_pin(worker)) {
+        if (worker->login_call_since_ms == 0)
+            worker->login_call_since_ms = now_ms;
+        return now_ms - worker->login_call_since_ms > timeout_ms;
+    }
+    return now_ms - worker->login_since_ms > (uint64_t)timeout_ms + pin_timeout_ms;
+}
+
+static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64_t now_ms,
+                                uint32_t timeout_ms, uint32_t pin_timeout_ms)
+{
+    const struct sign_request *request = worker->slots[slot].request;
+    uint64_t allowed_ms = timeout_ms;
+
+    if (!request)
+        return false;
+    /* An always-authenticate key first waits for its PIN. */
+    if (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
+                                                    memory_order_acquire) == WORKER_SLOT_QUEUED)
+        allowed_ms += pin_timeout_ms;
+    return now_ms - worker->slots[slot].sent_us / 1000 > allowed_ms;
+}
+
+bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
                     uint32_t pin_timeout_ms)
 {
     if (worker->state == WORKER_STATE_ENDING)
         return false;
-    if (worker->state == WORKER_STATE_LOADING &&
-        now_ms - worker->state_since_ms > (uint64_t)timeout_ms)
+    if (worker->state == WORKER_STATE_LOADING && now_ms - worker->state_since_ms > timeout_ms)
         return true;
-    if (worker->login_is_pending &&
-        now_ms - worker->login_since_ms > (uint64_t)timeout_ms + pin_timeout_ms)
+    if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))
         return true;
     for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
-        if (worker->slots[i].request &&
-            now_ms - worker->slots[i].sent_us / 1000 > (uint64_t)timeout_ms)
+        if (worker_slot_is_late(worker, i, now_ms, timeout_ms, pin_timeout_ms))
             return true;
     return false;
 }

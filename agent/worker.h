@@ -71,7 +71,8 @@ struct worker {
     bool login_is_logout;
     uint32_t login_token; /* number of the token that is logged in to or out of */
     uint64_t login_since_ms;
-    size_t login_next; /* the owner's: next token of the inventory to look at */
+    uint64_t login_call_since_ms; /* when C_Login was first seen under way; 0: not yet */
+    size_t login_next;            /* the owner's: next token of the inventory to look at */
 
     uint32_t seq;
     struct {
@@ -133,7 +134,8 @@ const struct inventory_key *worker_get_usable_key(const struct worker *worker,
  * worker_send_sign() - hand a request over
  * @pin_fd:     pipe with the PIN for an always-authenticate key; borrowed; -1: none
  *
- * Return: 0; -EAGAIN when the socket is full and the request stays with the caller; or as above.
+ * Return: 0; -EAGAIN when the socket is full, -EPIPE or -ECONNRESET when the worker is gone: the
+ * request then stays with the caller; or as above.
  */
 int worker_send_sign(struct worker *worker, struct sign_request *request,
                      const struct inventory_key *key, int pin_fd) _must_check_;
@@ -146,12 +148,15 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
  */
 struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_signing);
 
+/** worker_may_have_tried_pin() - the login under way has reached C_Login. */
+bool worker_may_have_tried_pin(const struct worker *worker);
+
 /**
  * worker_is_late() - something that it was asked for has taken longer than it may
  * @timeout_ms: for one call of the module
- * @pin_timeout_ms: on top of it, for a login
+ * @pin_timeout_ms: for a PIN to come through its pipe
  */
-bool worker_is_late(const struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
+bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
                     uint32_t pin_timeout_ms);
 
 DEFINE_CLEANUP(struct worker *, worker, worker_free)
