@@ -188,9 +188,12 @@ static int unlock_run(const struct cli_args *args)
         return r;
     if (!token && name)
         return unlock_token(agent, name, name, "", from_stdin);
-    if (!token || token->state == MTLS_AGENT_TOKEN_READY) {
-        cli_note("%s%s", token ? token->label : "no token waits for a PIN",
-                 token ? " is unlocked already" : "");
+    if (!token) {
+        cli_note("no token waits for a PIN");
+        return CLI_OK;
+    }
+    if (token->state == MTLS_AGENT_TOKEN_READY) {
+        cli_note("token %s is unlocked already", token->label);
         return CLI_OK;
     }
     if (token->state == MTLS_AGENT_TOKEN_PIN_BLOCKED)

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtls unlock`: the PIN from a terminal or from stdin, tried once, and the terminal put back."""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+import unittest
+from pathlib import Path
+
+import wire
+from cli_harness import (DEADLINE, FAILURE, FAKE_PIN, LOCKED, NO_KEY, OK, CliTest, ScriptToken)
+from harness import MTLS_BIN, poll_until
+
+WAITING = wire.TokenState.LOCKED
+
+
+# A shell with one job in the foreground: tells its process id, then how it ended. Only a job of a
+# living shell can be stopped by SIGTSTP.
+SHELL = r"""
+import os, signal, sys
+report = int(sys.argv[1])
+pid = os.fork()
+if pid == 0:
+    os.close(report)
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(report, b"%d\n" % pid)
+os.write(report, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+class Terminal:
+    """The command at a terminal of its own, as a person has it."""
+
+    def __init__(self, env, *args):
+        self.text = ""
+        self.controller, self.terminal = os.openpty()
+        self.before = termios.tcgetattr(self.terminal)
+        read_end, write_end = os.pipe()
+        self.report = os.fdopen(read_end)
+        self.shell = subprocess.Popen(
+            [sys.executable, "-c", SHELL, str(write_end), MTLS_BIN, *args], env=env,
+            stdin=self.terminal, stdout=self.terminal, stderr=self.terminal, pass_fds=[write_end],
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(self.terminal, termios.TIOCSCTTY, 0))
+        os.close(write_end)
+        self.pid = int(self.report.readline())
+
+    def wait_for(self, text, count=1):
+        end = time.monotonic() + DEADLINE
+        while self.text.count(text) < count:
+            if not select.select([self.controller], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError(f"no {text!r} in {self.text!r}")
+            self.text += os.read(self.controller, 4096).decode()
+
+    def type(self, text):
+        os.write(self.controller, text.encode())
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
+
+    def wait(self):
+        """Exit code; -N for signal N."""
+        code = int(self.report.readline())
+        self.shell.wait(DEADLINE)
+        while select.select([self.controller], [], [], 0)[0]:
+            self.text += os.read(self.controller, 4096).decode()
+        return code
+
+    def state(self):
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def is_restored(self):
+        return termios.tcgetattr(self.terminal) == self.before
+
+    def end(self):
+        if self.shell.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.shell.wait(DEADLINE)
+        self.report.close()
+        os.close(self.terminal)
+        os.close(self.controller)
+
+
+class TestUnlockAtTerminal(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pki.key("work")
+
+    def terminal(self, *args):
+        terminal = Terminal(self.env, *args)
+        self.addCleanup(terminal.end)
+        return terminal
+
+    def at_prompt(self, *args, prompt="PIN of token fake (serial 0001): "):
+        terminal = self.terminal("unlock", *args)
+        terminal.wait_for(prompt)
+        self.assertFalse(terminal.echoes())
+        return terminal
+
+    def test_right_pin(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type(FAKE_PIN + "\n")
+        self.assertEqual(terminal.wait(), OK)
+        self.assertIn("token fake is unlocked", terminal.text)
+        self.assertNotIn(FAKE_PIN, terminal.text)
+        self.assertTrue(terminal.is_restored())
+        self.assertIn("unlock right", agent.log())
+
+    def test_wrong_pin_is_tried_once(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt("fake")
+        terminal.type("9999\n")
+        self.assertEqual(terminal.wait(), LOCKED)
+        self.assertIn("2 tries are left", terminal.text)
+        self.assertTrue(terminal.is_restored())
+        self.assertEqual(agent.log().count("unlock"), 1)
+
+    def test_empty_pin_is_not_sent(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type("\n")
+        self.assertEqual(terminal.wait(), LOCKED)
+        self.assertIn("the PIN is empty, nothing was sent to the token", terminal.text)
+        self.assertNotIn("unlock", agent.log())
+
+    def test_end_of_input_is_not_sent(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), LOCKED)
+        self.assertNotIn("unlock", agent.log())
+
+    def test_a_pin_that_is_too_long_is_not_sent(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type("1" * 300 + "\n")
+        self.assertEqual(terminal.wait(), LOCKED)
+        self.assertNotIn("unlock", agent.log())
+
+    def test_signals_put_the_terminal_back(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            with self.subTest(number):
+                terminal = self.at_prompt()
+                os.kill(terminal.pid, number)
+                self.assertEqual(terminal.wait(), -number)
+                self.assertTrue(terminal.is_restored())
+        self.assertNotIn("unlock", agent.log())
+
+    def test_ctrl_c_puts_the_terminal_back(self):
+        self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type("12\x03")
+        self.assertEqual(terminal.wait(), -signal.SIGINT)
+        self.assertTrue(terminal.is_restored())
+
+    def test_a_stop_puts_the_terminal_back_and_asks_again(self):
+        self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        terminal.type("99\x1a")  # Ctrl-Z
+        poll_until(lambda: terminal.state() == "T", what="stopped")
+        self.assertTrue(terminal.is_restored())
+        os.kill(terminal.pid, signal.SIGCONT)
+        terminal.wait_for("PIN of token", count=2)
+        self.assertFalse(terminal.echoes())
+        terminal.type(FAKE_PIN + "\n")
+        self.assertEqual(terminal.wait(), OK, terminal.text)
+        self.assertTrue(terminal.is_restored())
+
+    def test_no_terminal(self):
+        self.fake_agent("work", args=["--locked"])
+        self.assertIn("--stdin", self.fail_with(FAILURE, "unlock", start_new_session=True))
+
+    def test_a_pin_in_stdin_is_not_read_unasked(self):
+        agent = self.fake_agent("work", args=["--locked"])
+        self.fail_with(FAILURE, "unlock", start_new_session=True, input=FAKE_PIN + "\n")
+        self.assertNotIn("unlock", agent.log())
+
+    def test_the_process_cannot_be_read_while_it_has_the_pin(self):
+        self.fake_agent("work", args=["--locked"])
+        terminal = self.at_prompt()
+        status = Path(f"/proc/{terminal.pid}/status").read_text()
+        self.assertIn("NoNewPrivs:\t1", status)
+        limits = Path(f"/proc/{terminal.pid}/limits").read_text()
+        self.assertRegex(limits, r"Max core file size +0 +0 ")
+
+    def test_a_hostile_label_does_not_reach_the_terminal(self):
+        self.scripted_agent(tokens=[ScriptToken("\x1b[2Jevil", "\n", WAITING)])
+        terminal = self.at_prompt(prompt="PIN of token \\x1b[2Jevil (serial \\x0a): ")
+        self.assertNotIn("\x1b", terminal.text)
+
+
+class TestUnlockFromStdin(CliTest):
+    def unlock(self, pin, *args):
+        done = self.mtls("unlock", "--stdin", *args, input=pin)
+        return done.returncode, done.stderr
+
+    def test_the_only_waiting_token(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("ready", "1"),
+                                            ScriptToken("card", "2", WAITING)])
+        self.assertEqual(self.unlock(FAKE_PIN + "\n"), (OK, "mtls: token card is unlocked\n"))
+        self.assertEqual((agent.selectors, agent.pins), (["card"], [FAKE_PIN]))
+
+    def test_without_line_end(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "2", WAITING)])
+        self.assertEqual(self.unlock(FAKE_PIN)[0], OK)
+        self.assertEqual(agent.pins, [FAKE_PIN])
+
+    def test_only_the_first_line(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "2", WAITING)])
+        self.assertEqual(self.unlock(FAKE_PIN + "\nmore\n")[0], OK)
+        self.assertEqual(agent.pins, [FAKE_PIN])
+
+    def test_several_waiting_tokens_are_listed(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING),
+                                            ScriptToken("hsm", "2", wire.TokenState.PIN_BAD)])
+        text = self.fail_with(NO_KEY, "unlock", "--stdin", input=FAKE_PIN)
+        self.assertIn("Name one: card, hsm", text)
+        self.assertEqual(agent.pins, [])
+        self.assertEqual(self.unlock(FAKE_PIN, "hsm")[0], OK)
+        self.assertEqual(agent.selectors, ["hsm"])
+
+    def test_tokens_of_one_label_are_told_apart_by_serial(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "11", WAITING),
+                                            ScriptToken("card", "22", WAITING)])
+        self.assertIn("by its serial", self.fail_with(NO_KEY, "unlock", "card", "--stdin",
+                                                      input=FAKE_PIN))
+        self.assertEqual(self.unlock(FAKE_PIN, "22")[0], OK)
+        self.assertEqual(agent.selectors, ["22"])
+
+    def test_an_unknown_token(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
+        self.fail_with(NO_KEY, "unlock", "nope", "--stdin", input=FAKE_PIN)
+        self.assertEqual(agent.pins, [])
+
+    def test_nothing_waits(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1")])
+        self.assertEqual(self.unlock(FAKE_PIN), (OK, "mtls: no token waits for a PIN\n"))
+        self.assertEqual(self.unlock(FAKE_PIN, "card"),
+                         (OK, "mtls: token card is unlocked already\n"))
+        self.assertEqual(agent.pins, [])
+
+    def test_a_blocked_pin_is_not_tried(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", wire.TokenState.PIN_BLOCKED)])
+        self.assertIn("PUK", self.fail_with(LOCKED, "unlock", "card", "--stdin", input=FAKE_PIN))
+        self.assertEqual(agent.pins, [])
+
+    def test_a_wrong_pin_is_tried_once(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
+        self.assertEqual(self.unlock("9\n"),
+                         (LOCKED, "mtls: The PIN is wrong; 2 tries are left.\n"))
+        self.assertEqual(agent.pins, ["9"])
+
+    def test_what_is_no_pin_is_not_sent(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
+        for pin in ("", "\n", "\r\n", "x" * 256 + "\n", "a\0b\n"):
+            with self.subTest(pin=pin):
+                code, text = self.unlock(pin)
+                self.assertEqual(code, LOCKED)
+                self.assertIn("nothing was sent", text)
+        self.assertEqual(agent.pins, [])
+
+    def test_the_pin_is_in_no_argument_and_no_variable(self):
+        self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
+        process = self.start("unlock", "--stdin", stdin=subprocess.PIPE)
+        process.stdin.write(FAKE_PIN)
+        process.stdin.flush()
+        for name in ("cmdline", "environ"):
+            try:
+                self.assertNotIn(FAKE_PIN, Path(f"/proc/{process.pid}/{name}").read_text())
+            except PermissionError:
+                pass  # not even we may look
+        process.communicate("\n", timeout=DEADLINE)
+        self.assertEqual(process.returncode, OK)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
