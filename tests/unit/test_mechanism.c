@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each scheme becomes the right mechanism; OpenSSL judges the DigestInfo. */
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "pkcs11/mechanism.h"
+#include "unit.h"
+
+static uint8_t bytes[300];
+
+static const struct scheme *prepare(uint32_t code, size_t len, struct mechanism *mechanism)
+{
+    const struct scheme *scheme = scheme_find(code);
+
+    assert_non_null(scheme);
+    assert_int_equal(mechanism_prepare(scheme, (struct wire_span){bytes, len}, mechanism), 0);
+    return scheme;
+}
+
+static void test_prepare_ecdsa(void **state)
+{
+    struct mechanism mechanism;
+
+    (void)state;
+    prepare(SCHEME_ECDSA_SHA384, 48, &mechanism);
+    assert_int_equal(mechanism.ck.mechanism, CKM_ECDSA);
+    assert_null(mechanism.ck.pParameter);
+    assert_int_equal(mechanism.ck.ulParameterLen, 0);
+    assert_ptr_equal(mechanism.input.data, bytes);
+    assert_int_equal(mechanism.input.len, 48);
+}
+
+static void test_prepare_pss(void **state)
+{
+    static const struct {
+        uint32_t scheme;
+        size_t len;
+        CK_MECHANISM_TYPE hash;
+        CK_RSA_PKCS_MGF_TYPE mgf;
+    } cases[] = {
+        {SCHEME_RSA_PSS_RSAE_SHA256, 32, CKM_SHA256, CKG_MGF1_SHA256},
+        {SCHEME_RSA_PSS_RSAE_SHA384, 48, CKM_SHA384, CKG_MGF1_SHA384},
+        {SCHEME_RSA_PSS_RSAE_SHA512, 64, CKM_SHA512, CKG_MGF1_SHA512},
+        {SCHEME_RSA_PSS_PSS_SHA256, 32, CKM_SHA256, CKG_MGF1_SHA256},
+        {SCHEME_RSA_PSS_PSS_SHA384, 48, CKM_SHA384, CKG_MGF1_SHA384},
+        {SCHEME_RSA_PSS_PSS_SHA512, 64, CKM_SHA512, CKG_MGF1_SHA512},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mechanism mechanism;
+        prepare(cases[i].scheme, cases[i].len, &mechanism);
+        assert_int_equal(mechanism.ck.mechanism, CKM_RSA_PKCS_PSS);
+        assert_ptr_equal(mechanism.ck.pParameter, &mechanism.pss);
+        assert_int_equal(mechanism.ck.ulParameterLen, sizeof(CK_RSA_PKCS_PSS_PARAMS));
+        assert_int_equal(mechanism.pss.hashAlg, cases[i].hash);
+        assert_int_equal(mechanism.pss.mgf, cases[i].mgf);
+        assert_int_equal(mechanism.pss.sLen, cases[i].len);
+        assert_int_equal(mechanism.input.len, cases[i].len);
+    }
+}
+
+static void test_prepare_pkcs1(void **state)
+{
+    static const struct {
+        uint32_t scheme;
+        size_t len;
+        int nid;
+    } cases[] = {
+        {SCHEME_RSA_PKCS1_SHA256, 32, NID_sha256},
+        {SCHEME_RSA_PKCS1_SHA384, 48, NID_sha384},
+        {SCHEME_RSA_PKCS1_SHA512, 64, NID_sha512},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mechanism mechanism;
+        const X509_ALGOR *algorithm = NULL;
+        const ASN1_OCTET_STRING *digest = NULL;
+
+        prepare(cases[i].scheme, cases[i].len, &mechanism);
+        assert_int_equal(mechanism.ck.mechanism, CKM_RSA_PKCS);
+        const unsigned char *at = mechanism.input.data;
+        X509_SIG *info = d2i_X509_SIG(NULL, &at, (long)mechanism.input.len);
+        assert_non_null(info);
+        assert_ptr_equal(at, mechanism.input.data + mechanism.input.len);
+        X509_SIG_get0(info, &algorithm, &digest);
+        assert_int_equal(OBJ_obj2nid(algorithm->algorithm), cases[i].nid);
+        assert_int_equal(ASN1_STRING_length(digest), cases[i].len);
+        assert_memory_equal(ASN1_STRING_get0_data(digest), bytes, cases[i].len);
+        X509_SIG_free(info);
+    }
+}
+
+static void test_prepare_eddsa(void **state)
+{
+    struct mechanism mechanism;
+
+    (void)state;
+    prepare(SCHEME_ED25519, sizeof(bytes), &mechanism);
+    assert_int_equal(mechanism.ck.mechanism, CKM_EDDSA);
+    assert_null(mechanism.ck.pParameter);
+    assert_int_equal(mechanism.input.len, sizeof(bytes));
+    prepare(SCHEME_ED25519, 0, &mechanism);
+}
+
+static void test_prepare_wrong_digest_length(void **state)
+{
+    static const uint32_t schemes[] = {SCHEME_ECDSA_SHA256, SCHEME_RSA_PKCS1_SHA512,
+                                       SCHEME_RSA_PSS_PSS_SHA384};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        const struct scheme *scheme = scheme_find(schemes[i]);
+        for (size_t len = 0; len <= 80; len++) {
+            struct mechanism mechanism;
+            int r = mechanism_prepare(scheme, (struct wire_span){bytes, len}, &mechanism);
+            assert_int_equal(r, len == hash_len(scheme->hash) ? 0 : MECHANISM_E_DATA);
+        }
+    }
+}
+
+static void test_flags(void **state)
+{
+    (void)state;
+    assert_int_equal(mechanism_flag(scheme_find(SCHEME_ECDSA_SHA256)), MECHANISM_ECDSA);
+    assert_int_equal(mechanism_flag(scheme_find(SCHEME_RSA_PKCS1_SHA256)), MECHANISM_RSA_PKCS);
+    assert_int_equal(mechanism_flag(scheme_find(SCHEME_RSA_PSS_PSS_SHA256)),
+                     MECHANISM_RSA_PKCS_PSS);
+    assert_int_equal(mechanism_flag(scheme_find(SCHEME_ED25519)), MECHANISM_EDDSA);
+    assert_int_equal(mechanism_flag_of_type(CKM_SHA256_RSA_PKCS), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prepare_ecdsa),
+        cmocka_unit_test(test_prepare_pss),
+        cmocka_unit_test(test_prepare_pkcs1),
+        cmocka_unit_test(test_prepare_eddsa),
+        cmocka_unit_test(test_prepare_wrong_digest_length),
+        cmocka_unit_test(test_flags),
+    };
+
+    return cmocka_run_group_tests_name("mechanism", tests, NULL, NULL);
+}
