@@ -161,12 +161,13 @@ static CK_RV login_real(void *closure)
 
 static CK_RV x_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG pin_len)
 {
-    struct login login = {session, user, pin, pin_len};
+    struct login login = {.session = session, .user = user, .pin_len = pin_len};
     struct fault_outcome outcome = begin("C_Login");
     struct fault_settings settings;
     char label[FAULT_LABEL_LEN + 1] = "";
     CK_SESSION_INFO info;
 
+    login.pin = pin;
     if (outcome.answered)
         return outcome.rv;
     CK_RV rv = fault_token_enter(session);
@@ -281,20 +282,25 @@ static CK_RV x_FindObjectsFinal(CK_SESSION_HANDLE session)
     return outcome.answered ? outcome.rv : rv;
 }
 
-typedef CK_RV (*sign_fn)(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len,
-                         CK_BYTE *signature, CK_ULONG *signature_len);
+/* One signature that is about to come out: of C_Sign with its data, or of C_SignFinal. */
+struct signing {
+    const char *function;
+    CK_SESSION_HANDLE session;
+    bool is_final;
+    CK_BYTE *data;
+    CK_ULONG data_len;
+};
 
-static CK_RV sign_final(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len,
-                        CK_BYTE *signature, CK_ULONG *signature_len)
+static CK_RV sign_real(const struct signing *signing, CK_BYTE *signature, CK_ULONG *signature_len)
 {
-    (void)data;
-    (void)data_len;
-    return real->C_SignFinal(session, signature, signature_len);
+    if (signing->is_final)
+        return real->C_SignFinal(signing->session, signature, signature_len);
+    return real->C_Sign(signing->session, signing->data, signing->data_len, signature,
+                        signature_len);
 }
 
 /* A length query gets the truth and uses up no rule. */
-static CK_RV sign_with_faults(const char *function, sign_fn sign, CK_SESSION_HANDLE session,
-                              CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
+static CK_RV sign_with_faults(const struct signing *signing, CK_BYTE *signature,
                               CK_ULONG *signature_len)
 {
     struct fault_outcome outcome = {0};
@@ -303,10 +309,10 @@ static CK_RV sign_with_faults(const char *function, sign_fn sign, CK_SESSION_HAN
     CK_ULONG room = *signature_len;
 
     if (signature)
-        outcome = begin(function);
+        outcome = begin(signing->function);
     else
-        fault_rules_log(function);
-    CK_RV rv = fault_token_enter(session);
+        fault_rules_log(signing->function);
+    CK_RV rv = fault_token_enter(signing->session);
     if (rv != CKR_OK)
         return rv;
     if (outcome.damaged && outcome.damage == FAULT_TOO_SMALL) {
@@ -315,10 +321,10 @@ static CK_RV sign_with_faults(const char *function, sign_fn sign, CK_SESSION_HAN
     } else if (outcome.answered) {
         /* A failed call ends the operation; only this answer keeps it (PKCS#11 section 5.2). */
         if (outcome.rv != CKR_BUFFER_TOO_SMALL)
-            (void)sign(session, data, data_len, dropped, &dropped_len);
+            (void)sign_real(signing, dropped, &dropped_len);
         rv = outcome.rv;
     } else {
-        rv = sign(session, data, data_len, signature, signature_len);
+        rv = sign_real(signing, signature, signature_len);
         if (rv == CKR_OK && outcome.damaged)
             fault_damage(outcome.damage, signature, room, signature_len);
     }
@@ -329,13 +335,19 @@ static CK_RV sign_with_faults(const char *function, sign_fn sign, CK_SESSION_HAN
 static CK_RV x_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
                     CK_ULONG *signature_len)
 {
-    return sign_with_faults("C_Sign", real->C_Sign, session, data, data_len, signature,
-                            signature_len);
+    struct signing signing = {.function = "C_Sign", .session = session};
+
+    signing.data = data;
+    signing.data_len = data_len;
+    return sign_with_faults(&signing, signature, signature_len);
 }
 
 static CK_RV x_SignFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG *signature_len)
 {
-    return sign_with_faults("C_SignFinal", sign_final, session, NULL, 0, signature, signature_len);
+    const struct signing signing = {
+        .function = "C_SignFinal", .session = session, .is_final = true};
+
+    return sign_with_faults(&signing, signature, signature_len);
 }
 
 static CK_RV x_GetFunctionList(CK_FUNCTION_LIST **ret_list)

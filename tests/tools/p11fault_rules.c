@@ -176,7 +176,7 @@ static bool parse_removed(char **words, struct fault_settings *settings)
     }
     if (settings->removed_count == FAULT_LABELS_MAX || strlen(label) > FAULT_LABEL_LEN)
         return false;
-    (void)strcpy(settings->removed[settings->removed_count++], label);
+    (void)memcpy(settings->removed[settings->removed_count++], label, strlen(label) + 1);
     return true;
 }
 

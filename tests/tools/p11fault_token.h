@@ -12,7 +12,7 @@
 #include "p11fault_rules.h"
 
 /** fault_token_set_module() - the module that calls are forwarded to; borrowed, for ever. */
-void fault_token_set_module(CK_FUNCTION_LIST *real);
+void fault_token_set_module(CK_FUNCTION_LIST *module);
 
 /** fault_token_label() - the label in a slot without its padding; empty when there is none. */
 void fault_token_label(CK_SLOT_ID slot, char ret_label[FAULT_LABEL_LEN + 1]);

@@ -386,7 +386,7 @@ static void test_damaged_signatures_do_not_verify(void **state)
 
 static void test_high_s_is_high_and_verifies(void **state)
 {
-    CK_BYTE signature[SIGNATURE_LEN];
+    CK_BYTE signature[SIGNATURE_LEN] = {0};
     CK_ULONG len = sizeof(signature);
 
     set_rules("C_Sign high-s");
