@@ -86,23 +86,33 @@ static bool cert_info_time(const ASN1_TIME *time, time_t *ret_time)
     return true;
 }
 
+static int cert_info_read(const X509 *cert, struct cert_info *info)
+{
+    if (!cert_info_time(X509_get0_notBefore(cert), &info->not_before) ||
+        !cert_info_time(X509_get0_notAfter(cert), &info->not_after))
+        return CERT_INFO_E_UNREADABLE;
+    info->title = cert_info_title(X509_get_subject_name(cert));
+    info->subject = cert_info_name(X509_get_subject_name(cert));
+    info->issuer = cert_info_name(X509_get_issuer_name(cert));
+    info->serial = cert_info_serial(cert);
+    if (!info->title || !info->subject || !info->issuer || !info->serial)
+        return CERT_INFO_E_UNREADABLE;
+    return 0;
+}
+
 int cert_info_parse(struct mtls_agent_bytes der, struct cert_info *ret_info)
 {
     const uint8_t *at = der.data;
     _cleanup_(cleanup_x509) X509 *cert = d2i_X509(NULL, &at, (long)der.len);
-    _cleanup_cert_info_ struct cert_info info = CERT_INFO_INIT;
+    struct cert_info info = CERT_INFO_INIT;
 
-    if (!cert || at != der.data + der.len ||
-        !cert_info_time(X509_get0_notBefore(cert), &info.not_before) ||
-        !cert_info_time(X509_get0_notAfter(cert), &info.not_after))
+    if (!cert || at != der.data + der.len)
         return CERT_INFO_E_UNREADABLE;
-    info.title = cert_info_title(X509_get_subject_name(cert));
-    info.subject = cert_info_name(X509_get_subject_name(cert));
-    info.issuer = cert_info_name(X509_get_issuer_name(cert));
-    info.serial = cert_info_serial(cert);
-    if (!info.title || !info.subject || !info.issuer || !info.serial)
-        return CERT_INFO_E_UNREADABLE;
+    int r = cert_info_read(cert, &info);
+    if (r) {
+        cert_info_deinit(&info);
+        return r;
+    }
     *ret_info = info;
-    info = CERT_INFO_INIT;
     return 0;
 }

@@ -103,21 +103,29 @@ static int client_files_name(const char *dir, struct client_files *files)
     return paths_socket(&files->variables[FILES_SOCKET].value);
 }
 
+static int client_files_fill(const char *dir, const struct mtls_agent_key *key,
+                             const struct openssl_conf_base *base, struct client_files *files)
+{
+    if (client_files_name(dir, files))
+        return cli_fail_errno(dir, ENOMEM);
+    int r = client_files_put_certs(files->variables[FILES_CERT].value, key);
+    if (r == CLI_OK)
+        r = client_files_put_key(files->variables[FILES_KEY].value, key);
+    if (r == CLI_OK)
+        r = client_files_put_conf(files->variables[FILES_OPENSSL_CONF].value, base);
+    return r;
+}
+
 int client_files_write(const char *dir, const struct mtls_agent_key *key,
                        const struct openssl_conf_base *base, struct client_files *ret_files)
 {
-    _cleanup_client_files_ struct client_files files = CLIENT_FILES_INIT;
+    struct client_files files = CLIENT_FILES_INIT;
 
-    if (client_files_name(dir, &files))
-        return cli_fail_errno(dir, ENOMEM);
-    int r = client_files_put_certs(files.variables[FILES_CERT].value, key);
-    if (r == CLI_OK)
-        r = client_files_put_key(files.variables[FILES_KEY].value, key);
-    if (r == CLI_OK)
-        r = client_files_put_conf(files.variables[FILES_OPENSSL_CONF].value, base);
-    if (r)
+    int r = client_files_fill(dir, key, base, &files);
+    if (r) {
+        client_files_deinit(&files);
         return r;
+    }
     *ret_files = files;
-    files = CLIENT_FILES_INIT;
     return CLI_OK;
 }

@@ -191,6 +191,11 @@ class TestList(WithKeys):
         self.assertIsNone(keys["bare"]["subject"])
         self.assertIsNone(keys["bare"]["not_after"])
 
+    def test_json_has_the_lines_that_the_completions_look_for(self):
+        self.agent_with_all()
+        self.assertRegex(self.succeed("list", "--json"), r'(?m)^    "name": "work",$')
+        self.assertRegex(self.succeed("status", "--json"), r'(?m)^      "label": "fake",$')
+
     def test_pages_are_put_together(self):
         self.agent_with_all("--page", "1")
         self.assertEqual(len(self.succeed("list").splitlines()), 4)
