@@ -39,13 +39,31 @@ static size_t escape_unit(const uint8_t *at, size_t left, char *unit, size_t uni
     return used;
 }
 
+/* How many bytes at the front stand for themselves; nearly all text is of these. */
+static size_t escape_plain_run(const uint8_t *at, size_t left)
+{
+    size_t len = 0;
+
+    while (len < left && at[len] >= 0x20 && at[len] < 0x7f && at[len] != '\\')
+        len++;
+    return len;
+}
+
 const char *escape_text(struct wire_span text, char *buffer, size_t size)
 {
     static const char cut[] = "...";
     size_t len = 0;
     size_t cut_at = 0; /* the longest output so far that leaves room for the mark of a cut */
-    size_t at = 0;
+    size_t at = escape_plain_run(text.data, text.len);
 
+    if (at < size) {
+        if (at > 0)
+            memcpy(buffer, text.data, at);
+        len = at;
+        cut_at = sizeof(cut) <= size - len ? len : size - sizeof(cut);
+    } else {
+        at = 0; /* it will be cut: the loop knows where */
+    }
     while (at < text.len) {
         char unit[16];
         size_t used = 0;
