@@ -7,7 +7,7 @@
 #include <openssl/params.h>
 #include <stdarg.h>
 
-#include "config.h"
+#include "build-config.h"
 
 #define PROVIDER_PARAM_SOCKET "socket"
 
@@ -64,6 +64,7 @@ struct provider_context *provider_context_new(const OSSL_CORE_HANDLE *core, cons
     context->core = core;
     context->is_library = is_library;
     provider_context_take_functions(context, in);
+    precedence_init(&context->precedence, core, in);
     if (is_library)
         return context;
     context->agent = mtls_agent_new(provider_context_socket(context));

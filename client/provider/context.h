@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "client/lib/mtls-agent.h"
+#include "client/provider/precedence.h"
 #include "common/cleanup.h"
 
 /* Reasons in the error queue. Below 64: enum mtls_agent_code, with the agent's own sentence. */
@@ -38,6 +39,7 @@ struct provider_context {
     OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
     bool is_library;          /* linked into libmtls-agent: agent handles come with the keys */
     struct mtls_agent *agent; /* owned; NULL when is_library */
+    struct precedence precedence;
     _Atomic(OSSL_LIB_CTX *) hashing; /* owned; made by digest_compute() at first use */
 };
 

@@ -37,6 +37,20 @@ static int decoder_does_selection(void *context, int selection)
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
 }
 
+/* Called, without a look whether it is there, when OpenSSL chose a key management that is not ours:
+ * there is nothing to export, as that one could not sign. */
+static int decoder_export_object(void *ctx, const void *reference, size_t reference_size,
+                                 OSSL_CALLBACK *callback, void *arg)
+{
+    (void)reference;
+    (void)reference_size;
+    (void)callback;
+    (void)arg;
+    return provider_raise(ctx, PROVIDER_R_STATE,
+                          "Activate `default` before `mtls-agent`, and exclude neither by a "
+                          "property query.");
+}
+
 /* One more line of the input, or part of one that is longer than the buffer. */
 static size_t decoder_get_line(const struct provider_context *context, OSSL_CORE_BIO *input,
                                char line[DECODER_LINE_MAX])
@@ -181,6 +195,7 @@ static int decoder_decode(enum key_type type, void *ctx, OSSL_CORE_BIO *input,
         FUNCTION(NEWCTX, decoder_new),                                                      \
         FUNCTION(FREECTX, decoder_free),                                                    \
         FUNCTION(DOES_SELECTION, decoder_does_selection),                                   \
+        FUNCTION(EXPORT_OBJECT, decoder_export_object),                                     \
         FUNCTION(DECODE, decoder_##name##_decode),                                          \
         {0, NULL},                                                                          \
     };

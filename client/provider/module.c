@@ -2,8 +2,7 @@
 /*
  * mtls-agent.so, the provider that unmodified programs load. It needs no option. A program reaches
  * it through a configuration file that activates `default` as well, because naming any provider
- * switches off the implicit one, and that names `default` first, because OpenSSL takes algorithms
- * from the first that has them:
+ * switches off the implicit one, and that names `default` first (precedence.h says why):
  *
  *     openssl_conf = openssl_init
  *     [openssl_init]
@@ -59,10 +58,14 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static const OSSL_ALGORITHM *module_query(void *context, int operation, int *no_cache)
+static const OSSL_ALGORITHM *module_query(void *ctx, int operation, int *no_cache)
 {
-    (void)context;
-    *no_cache = 0;
+    struct provider_context *context = ctx;
+
+    /* An answer that may not be kept is asked for again. */
+    *no_cache = precedence_gives_way(&context->precedence, operation);
+    if (*no_cache)
+        return NULL;
     switch (operation) {
     case OSSL_OP_KEYMGMT:
         return keymgmt_algorithms;

@@ -50,8 +50,8 @@ int mtls_agent_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *
     return *ret_context != NULL;
 }
 
-/* OpenSSL takes an algorithm from the provider that came first. Fetching one of each kind makes
- * its own providers come before ours, also where they are loaded only by first use. */
+/* See precedence.h: fetching one algorithm of each kind makes OpenSSL's own providers come before
+ * ours, also where they are loaded only by first use. */
 static int provider_load_others_first(OSSL_LIB_CTX *libctx)
 {
     EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(libctx, "RSA", NULL);
