@@ -30,11 +30,11 @@ import softhsm
 import tls_messages
 import wire
 from softhsm import CA, MODULE, TokenDir
-from wire import Code, Kind, Refused, Wire
+from wire import Code, KeyState, Kind, Refused, Wire
 
-__all__ = ["AGENT_BIN", "Agent", "BUILD_ROOT", "CA", "Code", "IntegrationTest", "Kind", "MODULE",
-           "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire", "needs_root", "poll_until",
-           "softhsm"]
+__all__ = ["AGENT_BIN", "Agent", "BUILD_ROOT", "CA", "Code", "IntegrationTest", "KeyState", "Kind",
+           "MODULE", "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire", "needs_root",
+           "poll_until", "softhsm"]
 
 BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or
                   Path(__file__).resolve().parents[2] / "build")
@@ -70,11 +70,12 @@ class Agent:
     """One mtls-agent in a directory of its own. start() returns when it is ready."""
 
     def __init__(self, config="", args=(), env=None, uid=None, wrap=(), allow_root=True,
-                 pass_fds=(), socket_path=None):
+                 pass_fds=(), socket_path=None, discover=False):
         """
         @config: text of agent.conf. @args: further arguments. @env: added to a clean environment.
         @uid: run as this user (needs root). @wrap: a command that executes the agent in its place
         (prlimit, setpriv ...). @socket_path: None: agent.sock in `run`; "": no --socket at all.
+        @discover: without a [module] section, serve what the machine has; else: no token at all.
         """
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-"))
         self.dir.chmod(0o755)
@@ -85,7 +86,7 @@ class Agent:
         self.audit_file = self.dir / "audit.jsonl"
         self.log_file = self.dir / "stderr"
         self.uid, self.wrap, self.args, self.allow_root = uid, list(wrap), list(args), allow_root
-        self.env, self.pass_fds = dict(env or {}), pass_fds
+        self.env, self.pass_fds, self.discover = dict(env or {}), pass_fds, discover
         self.process = None
         self.notifications = ""
         self._notify = None
@@ -95,6 +96,8 @@ class Agent:
 
     def configure(self, text):
         """Write agent.conf; reload() makes a running agent read it."""
+        if "[module" not in text and not self.discover:
+            text += f"\n[module none]\npath = {MODULE}\nenvironment = SOFTHSM2_CONF=/dev/null\n"
         self.config_file.write_text(text)
         self.config_file.chmod(0o644)
 
@@ -103,7 +106,8 @@ class Agent:
         if self.uid is not None:
             command += ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups",
                         "--"]
-        command += [AGENT_BIN, "--config", str(self.config_file)]
+        command += [AGENT_BIN]
+        command += ["--config", str(self.config_file)] if self.config_file else []
         command += ["--socket", str(self.socket)] if self.socket else []
         if self.allow_root and os.geteuid() == 0 and not self.uid:
             command.append("--allow-root")
@@ -125,7 +129,7 @@ class Agent:
         (self.dir / "notify").chmod(0o666)
         self.notifications = ""
         if self.uid is not None:
-            for path in (self.dir, self.run_dir, self.config_file):
+            for path in filter(None, (self.dir, self.run_dir, self.config_file)):
                 os.chown(path, self.uid, self.uid)
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.command(), **{

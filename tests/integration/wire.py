@@ -413,7 +413,8 @@ class Wire:
         if fds:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
             data = data[self.socket.sendmsg([data], rights):]
-        self.socket.sendall(data)
+        if data:
+            self.socket.sendall(data)
 
     def receive(self, deadline=None):
         """The next reply. Closed at the end of the stream, TimeoutError past the deadline."""

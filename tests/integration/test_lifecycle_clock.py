@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wall clock jumps by years: no deadline, no pause and no timer may follow it."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import harness
+import tls_messages
+import wire
+from faults import FaultTest
+from harness import Code, Kind
+from test_load_io import INTERPOSE, can_interpose
+
+TEN_YEARS = 10 * 365 * 86400
+CLOCK_REALTIME, CLOCK_REALTIME_ALARM = 0, 8
+
+
+def timer_clocks(pid):
+    """Clock ids of the timers that a process has open."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:[timerfd]":
+            text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+            found.append(int(re.search(r"clockid: (\d+)", text).group(1)))
+    return found
+
+
+class TestClock(FaultTest):
+    def setUp(self):
+        self.the_token = self.faulty_token()
+        self.key = self.the_token.keys["work"]
+        self.the_agent = self.agent(start=False)
+        self.clock = self.the_agent.dir / "clock"
+        self.clock.write_text("0")
+
+    def start(self):
+        environment = [f"LD_PRELOAD={INTERPOSE}", f"INTERPOSE_CLOCK={self.clock}"]
+        self.the_agent.configure(
+            self.the_token.config(workers=1, timeout="5s", environment=environment) +
+            f"[agent]\naudit = file:{self.the_agent.audit_file}\n")
+        self.the_agent.env.update(dict(e.split("=", 1) for e in environment))
+        self.the_agent.start()
+        self.the_agent.wait_keys()
+        return self.connect(self.the_agent)
+
+    def jump(self, seconds):
+        self.clock.write_text(f"{seconds:<30}")
+
+    def sign(self, client, deadline_ms=0):
+        return client.sign(self.key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                           tls_messages.certificate_verify(), deadline_ms)
+
+    @can_interpose
+    def test_the_clock_of_the_agent_is_really_changed(self):
+        client = self.start()
+        self.jump(-TEN_YEARS)
+        self.sign(client)
+        year = time.gmtime(time.time() - TEN_YEARS).tm_year
+        self.assertIn(f'"time":"{year}-', self.the_agent.audit()[-1])
+
+    @can_interpose
+    def test_requests_work_through_jumps_in_both_directions(self):
+        client = self.start()
+        for seconds in (TEN_YEARS, -TEN_YEARS, 0, -1, 1, 3600):
+            self.jump(seconds)
+            self.assert_signs(client, self.key)
+            self.assertEqual(len(client.keys()), 1)
+
+    @can_interpose
+    def test_deadline_is_neither_cut_short_nor_stretched(self):
+        client = self.start()
+        for seconds in (TEN_YEARS, -TEN_YEARS):
+            with self.subTest(seconds=seconds):
+                self.jump(0)
+                self.the_token.rules("C_Sign delay 700")
+                client.send(wire.sign(9000, self.key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                                      tls_messages.certificate_verify(), 20_000))
+                self.the_agent.wait_for(lambda s: s.queued == 1)
+                self.jump(seconds)
+                self.assertIsInstance(client.wait(9000), wire.SignReply)
+                start = time.monotonic()
+                self.assert_refused(Code.TIMEOUT, self.sign, client, 200)
+                self.assertLess(time.monotonic() - start, 0.65)
+                self.the_token.rules()
+                self.assertTrue(self.sign(client))
+
+    @can_interpose
+    def test_uptime_does_not_jump(self):
+        client = self.start()
+        before = client.status().uptime_ms
+        for seconds in (TEN_YEARS, -TEN_YEARS):
+            self.jump(seconds)
+            after = client.status().uptime_ms
+            self.assertGreaterEqual(after, before)
+            self.assertLess(after - before, 60_000)
+
+    @can_interpose
+    def test_jump_while_a_worker_is_restarted(self):
+        client = self.start()
+        self.jump(-TEN_YEARS)
+        os.kill(self.the_agent.workers()[0], harness.signal.SIGKILL)
+        self.the_agent.wait_keys(deadline=10)
+        self.jump(TEN_YEARS)
+        self.assert_signs(client, self.key)
+
+    def test_no_timer_runs_on_the_wall_clock(self):
+        client = self.connect(self.agent(self.the_token.config()))
+        client.send(b"\0")  # a frame deadline runs
+        agent = self.agent(self.the_token.config())
+        agent.wait_keys()
+        clocks = timer_clocks(agent.pid) + [c for p in agent.workers() for c in timer_clocks(p)]
+        self.assertTrue(clocks, "the agent has no timer at all")
+        self.assertFalse(set(clocks) & {CLOCK_REALTIME, CLOCK_REALTIME_ALARM})
+
+
+if __name__ == "__main__":
+    harness.main()
