@@ -2,6 +2,7 @@
 /* Beginning, reloading, ending; and what all parts share. See agent.h. */
 #include "agent/agent.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -314,10 +315,13 @@ static int agent_handle_reload(sd_event_source *source, const struct signalfd_si
 
     (void)source;
     (void)info;
+    /* Telling systemd and reading files needs a descriptor, also when clients have used up all. */
+    agent->reserve_fd = close_fd(agent->reserve_fd);
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
                      (unsigned long long)clock_now_us(CLOCK_MONOTONIC));
     agent_reload(agent);
     (void)sd_notify(0, "READY=1");
+    agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return 0;
 }
 
@@ -447,6 +451,7 @@ int agent_new(const char *config_file, struct agent **ret_agent)
     list_init(&agent->retired);
     list_init(&agent->sign_requests);
     agent->started_ms = clock_monotonic_ms();
+    agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     agent_raise_limits();
     int r = agent_prepare(agent, config_file);
     if (r) {
@@ -512,6 +517,7 @@ struct agent *agent_free(struct agent *agent)
     sd_event_source_disable_unref(agent->stop);
     (void)config_unref(agent->config);
     (void)sd_event_unref(agent->event);
+    (void)close_fd(agent->reserve_fd);
     free(agent->config_file);
     free(agent);
     return NULL;

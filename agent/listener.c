@@ -18,6 +18,7 @@
 
 #define LISTENER_REST_US 100000u /* pause after EMFILE */
 #define LISTENER_ACCEPT_BATCH 16
+#define LISTENER_LOG_MS 60000u /* between two log lines about it */
 
 struct listener {
     sd_event *event;
@@ -27,6 +28,7 @@ struct listener {
     int fd;
     int lock_fd;
     int reserve_fd;
+    uint64_t shed_logged_ms;
     sd_event_source *io;
     sd_event_source *rest;
     sd_event_source *watch;
@@ -63,7 +65,12 @@ static int listener_handle_rest(sd_event_source *source, uint64_t usec, void *us
 /* No descriptor is left: shed one waiting connection with the reserve, and rest. */
 static int listener_shed(struct listener *listener)
 {
-    log_warning("no descriptors are left for new connections; raise LimitNOFILE=");
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (!listener->shed_logged_ms || now_ms - listener->shed_logged_ms > LISTENER_LOG_MS) {
+        listener->shed_logged_ms = now_ms;
+        log_warning("no descriptors are left for new connections; raise LimitNOFILE=");
+    }
     listener->reserve_fd = close_fd(listener->reserve_fd);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     (void)close_fd(fd);

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Supervision of one module's workers, and the queue in front of them; see module.h. */
+/* Supervision of one module's workers; see module.h. */
 #include "agent/module.h"
 
 #include <stdarg.h>
 #include <string.h>
 
 #include "agent/agent.h"
-#include "agent/keyring.h"
+#include "agent/module_internal.h"
 #include "agent/module_login.h"
-#include "agent/pin_source.h"
 #include "agent/sign_request.h"
-#include "agent/worker.h"
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
 
 #define MODULE_PAUSE_FIRST_MS 250u
 #define MODULE_PAUSE_MAX_MS 30000u
-#define MODULE_STABLE_MS 60000u /* a worker that lived so long did not fail at its start */
+#define MODULE_RESCAN_FIRST_MS 1000u /* then doubled up to 32 s */
+#define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
+#define MODULE_STABLE_MS 60000u      /* a worker that lived so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u
-#define MODULE_ATTEMPTS_MAX 2u /* a request is with a worker at most so often */
 
 static const struct worker_callbacks module_callbacks;
 
@@ -28,7 +27,7 @@ const char *module_get_name(const struct module *module)
     return module->config->name;
 }
 
-_printf_(2, 3) static void module_set_text(struct module *module, const char *format, ...)
+void module_set_text(struct module *module, const char *format, ...)
 {
     va_list args;
 
@@ -54,7 +53,7 @@ static void module_settle(struct module *module)
     agent_check_settled(module->agent);
 }
 
-static struct worker *module_first_worker(const struct module *module, enum worker_state state)
+struct worker *module_first_worker(const struct module *module, enum worker_state state)
 {
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
@@ -65,7 +64,7 @@ static struct worker *module_first_worker(const struct module *module, enum work
 }
 
 /* A worker may still come up, or is being replaced: requests can wait for it. */
-static bool module_is_starting(const struct module *module)
+bool module_is_starting(const struct module *module)
 {
     static const enum worker_state states[] = {WORKER_STATE_LOADING, WORKER_STATE_LOGIN,
                                                WORKER_STATE_RETIRING, WORKER_STATE_ENDING};
@@ -160,17 +159,6 @@ static uint32_t module_pause_ms(const struct module *module)
     return pause_ms > MODULE_PAUSE_MAX_MS ? MODULE_PAUSE_MAX_MS : pause_ms;
 }
 
-/* Answers every waiting request: nothing will come to sign them soon. */
-static void module_flush(struct module *module, enum protocol_error_code code, const char *text)
-{
-    struct fair_item *item = NULL;
-
-    while ((item = fair_queue_peek(&module->queue))) {
-        fair_queue_take(&module->queue, item);
-        sign_request_fail(list_entry(item, struct sign_request, item), code, text);
-    }
-}
-
 static void module_schedule(struct module *module)
 {
     uint32_t pause_ms = module_pause_ms(module);
@@ -186,6 +174,7 @@ static void module_schedule(struct module *module)
             module_set_state(module, MODULE_STATE_BACKOFF);
             module_settle(module);
             module_flush(module, PROTOCOL_E_BUSY, module->text);
+            module_fail_unlock(module, module->text);
         }
     }
     int r = sd_event_source_set_time_relative(module->restart, (uint64_t)pause_ms * 1000);
@@ -195,12 +184,61 @@ static void module_schedule(struct module *module)
         log_error("%s: cannot schedule a restart: %s", module_get_name(module), strerror(-r));
 }
 
+/* A state that was lost ends the worker: a fresh one starts from nothing. */
+void module_retire(struct worker *worker)
+{
+    if (worker->state != WORKER_STATE_ENDING)
+        worker_set_state(worker, WORKER_STATE_RETIRING);
+    if (worker->in_flight == 0 && !worker->login_is_pending)
+        worker_kill(worker, WORKER_END_RETIRED);
+}
+
+/* A token that was there before is not in the inventory: it may come back, and many modules do not
+ * see that before they are loaded anew. */
+static bool module_misses_token(const struct module *module)
+{
+    for (size_t i = 0; i < module->token_count; i++) {
+        bool is_there = false;
+        for (size_t j = 0; module->inventory && j < module->inventory->token_count; j++)
+            is_there |=
+                module_login_find(module, &module->inventory->tokens[j].info) == &module->tokens[i];
+        if (!is_there)
+            return true;
+    }
+    return false;
+}
+
+static void module_schedule_rescan(struct module *module)
+{
+    unsigned int doublings = module->rescans < 5 ? module->rescans : 5;
+    uint64_t pause_ms = (uint64_t)MODULE_RESCAN_FIRST_MS << doublings;
+
+    int r = sd_event_source_set_time_relative(module->restart, pause_ms * 1000);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(module->restart, SD_EVENT_ONESHOT);
+    if (r < 0)
+        log_error("%s: cannot schedule a look for its tokens: %s", module_get_name(module),
+                  strerror(-r));
+}
+
+/* Replaces the idle workers by fresh ones, which look again. */
+static void module_rescan(struct module *module)
+{
+    module->rescans++;
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY)
+            module_retire(worker);
+    }
+}
+
 /* It cannot work as it is configured: only a reload starts it again. */
 static void module_give_up(struct module *module)
 {
     module_set_state(module, MODULE_STATE_FAILED);
     module_settle(module);
     module_flush(module, PROTOCOL_E_BUSY, module->text);
+    module_fail_unlock(module, module->text);
 }
 
 static int module_handle_restart(sd_event_source *source, uint64_t usec, void *userdata)
@@ -209,8 +247,13 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
 
     (void)source;
     (void)usec;
-    if (module->worker_count >= module_wanted_workers(module) || module->is_leaving)
+    if (module->is_leaving)
         return 0;
+    if (module->worker_count >= module_wanted_workers(module)) {
+        if (module_misses_token(module))
+            module_rescan(module);
+        return 0;
+    }
     int r = module_spawn(module);
     if (r) {
         log_error("%s: cannot start a worker: %s", module_get_name(module), strerror(-r));
@@ -240,19 +283,14 @@ static void module_worker_is_ready(struct module *module, struct worker *worker)
     module_set_state(module, MODULE_STATE_READY);
     agent_keys_changed(module->agent);
     module_settle(module);
+    module_resume_unlock(module, worker);
+    if (module_misses_token(module)) {
+        module_schedule_rescan(module);
+        return;
+    }
+    module->rescans = 0;
     if (module->worker_count < module_wanted_workers(module) && module->failures == 0)
         (void)module_handle_restart(module->restart, 0, module);
-}
-
-static void module_pump(struct module *module);
-
-/* A state that was lost ends the worker: a fresh one starts from nothing. */
-static void module_retire(struct worker *worker)
-{
-    if (worker->state != WORKER_STATE_ENDING)
-        worker_set_state(worker, WORKER_STATE_RETIRING);
-    if (worker->in_flight == 0 && !worker->login_is_pending)
-        worker_kill(worker, WORKER_END_RETIRED);
 }
 
 static void module_on_inventory(struct worker *worker, void *userdata)
@@ -292,53 +330,13 @@ static void module_on_login_reply(struct worker *worker, const struct worker_rep
     module_pump(module);
 }
 
-/* What the client is told for each way in which a worker can fail. */
-static enum protocol_error_code module_error_code(enum worker_result result)
+/* A signature proves that the module works: missing workers may start at once. */
+void module_note_success(struct module *module)
 {
-    switch (result) {
-    case WORKER_E_LOCKED:
-        return PROTOCOL_E_LOCKED;
-    case WORKER_E_PIN:
-    case WORKER_E_PIN_BLOCKED:
-    case WORKER_E_PIN_SOURCE:
-    case WORKER_E_REFUSED:
-        return PROTOCOL_E_PIN;
-    case WORKER_E_STATE_LOST:
-        return PROTOCOL_E_TOKEN_GONE;
-    case WORKER_E_UNSUPPORTED:
-        return PROTOCOL_E_POLICY;
-    default:
-        return PROTOCOL_E_INTERNAL;
-    }
-}
-
-static void module_on_sign_reply(struct worker *worker, struct sign_request *request,
-                                 const struct worker_reply *reply, void *userdata)
-{
-    struct module *module = userdata;
-    char text[PROTOCOL_TEXT_MAX];
-
-    request->is_with_worker = false;
-    if (reply->result == WORKER_OK) {
-        module->failures = 0;
-        sign_request_succeed(request, reply->signature);
-    } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
-               request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
-        fair_queue_put_back(&module->queue, &request->item);
-    } else {
-        sign_request_fail(request, module_error_code(reply->result),
-                          escape_text(reply->text, text, sizeof(text)));
-    }
-    if (reply->result == WORKER_E_STATE_LOST && worker->state == WORKER_STATE_READY) {
-        log_warning("%s: %s; starting a fresh worker", module_get_name(module),
-                    escape_text(reply->text, text, sizeof(text)));
-        module_set_text(module, "%s", text);
-        module->failures++;
-        module_retire(worker);
-    } else if (worker->state == WORKER_STATE_RETIRING) {
-        module_retire(worker);
-    }
-    module_pump(module);
+    if (module->failures == 0)
+        return;
+    module->failures = 0;
+    (void)module_handle_restart(module->restart, 0, module);
 }
 
 static void module_on_failure(struct worker *worker, const struct worker_failure *failure,
@@ -350,28 +348,6 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
     log_error("%s: %s", module_get_name(module), module->text);
     module->is_failed = failure->permanent;
     worker_kill(worker, WORKER_END_CRASH);
-}
-
-/* Every request that the ended worker had gets its one answer, or another chance. */
-static void module_settle_requests(struct module *module, struct worker *worker,
-                                   enum worker_end end)
-{
-    struct sign_request *request = NULL;
-    bool was_signing = false;
-
-    while ((request = worker_steal_request(worker, &was_signing))) {
-        request->is_with_worker = false;
-        if (!was_signing && !request->is_answered && request->item.line &&
-            request->attempts < MODULE_ATTEMPTS_MAX)
-            fair_queue_put_back(&module->queue, &request->item);
-        else if (end == WORKER_END_TIMEOUT)
-            sign_request_fail(request, PROTOCOL_E_TIMEOUT,
-                              "the token's module did not answer in time and was restarted");
-        else
-            sign_request_fail(request, PROTOCOL_E_INTERNAL,
-                              "the token's module failed while it was signing; the signature was "
-                              "not repeated, as it may have been made");
-    }
 }
 
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
@@ -390,7 +366,7 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
         module_pump(module);
         return;
     }
-    module->restarts++;
+    module->restarts += end == WORKER_END_RETIRED ? 0 : 1;
     if (was_stable)
         module->failures = 0;
     if (end != WORKER_END_RETIRED) {
@@ -430,283 +406,6 @@ static const struct worker_callbacks module_callbacks = {
     .ended = module_on_ended,
 };
 
-/* The least busy worker that can sign with this key and has room. */
-static struct worker *module_choose_worker(const struct module *module,
-                                           const struct sign_request *request,
-                                           const struct inventory_key **ret_key, bool *ret_may_come)
-{
-    struct worker *best = NULL;
-
-    *ret_may_come = module_is_starting(module);
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state != WORKER_STATE_READY)
-            continue;
-        const struct inventory_key *key = worker_get_usable_key(worker, request->key_hash);
-        if (!key)
-            continue;
-        *ret_may_come = true;
-        if (!worker_has_room(worker) || (best && best->in_flight <= worker->in_flight))
-            continue;
-        best = worker;
-        *ret_key = key;
-    }
-    return best;
-}
-
-/* An always-authenticate key gets its PIN from the source for every signature. */
-static int module_start_pin(struct module *module, struct worker *worker,
-                            struct sign_request *request, const struct inventory_key *key,
-                            int *ret_fd)
-{
-    const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
-    const struct config_token *config =
-        token ? module_login_find_config(module, &token->info) : NULL;
-
-    if (!key->info.always_authenticate)
-        return 0;
-    if (!config || config->pin == CONFIG_PIN_ASK)
-        return 1;
-    return pin_source_start(module->agent->event, config, &request->pin_source, ret_fd);
-}
-
-/* Hands one request to a worker. False when it has to wait. */
-static bool module_hand_over(struct module *module, struct worker *worker,
-                             struct sign_request *request, const struct inventory_key *key)
-{
-    _cleanup_close_ int pin_fd = -1;
-
-    fair_queue_take(&module->queue, &request->item);
-    int r = module_start_pin(module, worker, request, key, &pin_fd);
-    if (r > 0) {
-        sign_request_fail(request, PROTOCOL_E_LOCKED,
-                          "this key wants its PIN for every signature: give its [token] section a "
-                          "source (pin = file:, command: or credential:)");
-        return true;
-    }
-    if (!r)
-        r = worker_send_sign(worker, request, key, pin_fd);
-    if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET) {
-        /* Its socket is full, or it has just died: nothing of the request has reached it. */
-        request->pin_source = pin_source_free(request->pin_source);
-        fair_queue_put_back(&module->queue, &request->item);
-        if (r != -EAGAIN)
-            worker_kill(worker, WORKER_END_CRASH);
-        return false;
-    }
-    if (r) {
-        sign_request_fail(request, PROTOCOL_E_INTERNAL,
-                          "the request could not be handed to the token's process");
-        return true;
-    }
-    request->attempts++;
-    request->is_with_worker = true;
-    return true;
-}
-
-static void module_fail_gone(struct sign_request *request)
-{
-    char text[PROTOCOL_TEXT_MAX];
-    char label[256];
-
-    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
-                   escape_cstring(request->token_label, label, sizeof(label)));
-    sign_request_fail(request, PROTOCOL_E_TOKEN_GONE, text);
-}
-
-static void module_pump_once(struct module *module)
-{
-    struct fair_item *item = NULL;
-
-    while ((item = fair_queue_peek(&module->queue))) {
-        struct sign_request *request = list_entry(item, struct sign_request, item);
-        const struct inventory_key *key = NULL;
-        bool may_come = false;
-        struct worker *worker = module_choose_worker(module, request, &key, &may_come);
-        if (worker) {
-            if (!module_hand_over(module, worker, request, key))
-                return;
-        } else if (may_come) {
-            return;
-        } else {
-            fair_queue_take(&module->queue, item);
-            module_fail_gone(request);
-        }
-    }
-}
-
-static void module_pump(struct module *module)
-{
-    /* Answering may lead back here; one level is enough. */
-    if (module->is_pumping)
-        return;
-    module->is_pumping = true;
-    module_pump_once(module);
-    module->is_pumping = false;
-    if (!module->is_leaving || module->queue.count > 0)
-        return;
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        module_retire(worker);
-    }
-    if (list_is_empty(&module->workers))
-        agent_module_left(module->agent, module);
-}
-
-void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request)
-{
-    fair_queue_append(&module->queue, line, &request->item);
-    module_pump(module);
-}
-
-void module_forget(struct module *module, struct sign_request *request)
-{
-    fair_queue_remove(&module->queue, &request->item);
-}
-
-enum key_state module_key_state(const struct module *module,
-                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
-{
-    const struct inventory_key *key =
-        module->inventory ? inventory_find_key(module->inventory, hash) : NULL;
-
-    list_for_each (link, &module->workers) {
-        const struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, hash))
-            return KEY_STATE_READY;
-    }
-    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING))
-        return KEY_STATE_ABSENT;
-    const struct inventory_token *token = inventory_find_token(module->inventory, key->info.token);
-    bool is_locked = token && module_token_state(module, &token->info, NULL) != TOKEN_STATE_READY;
-    if (is_locked)
-        return KEY_STATE_LOCKED;
-    return module_is_starting(module) ? KEY_STATE_READY : KEY_STATE_ABSENT;
-}
-
-enum token_state module_token_state(const struct module *module, const struct worker_token *token,
-                                    const char **ret_text)
-{
-    const struct module_token *known = module_login_find(module, token);
-    bool is_logged_in =
-        !(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) || (token->flags & WORKER_TOKEN_LOGGED_IN);
-
-    if (ret_text)
-        *ret_text = known && !is_logged_in ? known->text : "";
-    if (known && known->is_locked_by_person)
-        return TOKEN_STATE_LOCKED;
-    if (is_logged_in)
-        return TOKEN_STATE_READY;
-    if ((known && known->is_blocked) || (token->flags & WORKER_TOKEN_PIN_LOCKED))
-        return TOKEN_STATE_PIN_BLOCKED;
-    if (known && known->pin_is_bad)
-        return TOKEN_STATE_PIN_BAD;
-    return TOKEN_STATE_LOCKED;
-}
-
-/* The sentence for a key whose token is not logged in. */
-static enum protocol_error_code module_refuse_locked(const struct module *module,
-                                                     const struct worker_token *token,
-                                                     const char **ret_text)
-{
-    static char text[PROTOCOL_TEXT_MAX];
-    char label[256];
-    const char *detail = "";
-    enum token_state state = module_token_state(module, token, &detail);
-
-    escape_text(token->label, label, sizeof(label));
-    *ret_text = text;
-    if (state == TOKEN_STATE_PIN_BLOCKED) {
-        (void)snprintf(text, sizeof(text), "the PIN of token \"%s\" is blocked", label);
-        return PROTOCOL_E_PIN;
-    }
-    if (state == TOKEN_STATE_PIN_BAD) {
-        (void)snprintf(text, sizeof(text), "token \"%s\": %.700s", label, detail);
-        return PROTOCOL_E_PIN;
-    }
-    (void)snprintf(text, sizeof(text), "token \"%s\" waits for its PIN: run `mtls unlock '%s'`",
-                   label, label);
-    return PROTOCOL_E_LOCKED;
-}
-
-enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
-                                      const char **ret_text)
-{
-    const struct module_token *known = module_login_find(module, key->token);
-
-    if (known && known->is_locked_by_person)
-        return module_refuse_locked(module, key->token, ret_text);
-    list_for_each (link, &module->workers) {
-        const struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, key->hash))
-            return 0;
-    }
-    if (module_is_starting(module))
-        return 0;
-    if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
-        *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
-        return PROTOCOL_E_BUSY;
-    }
-    if (key->token->flags & WORKER_TOKEN_LOGGED_IN ||
-        !(key->token->flags & WORKER_TOKEN_LOGIN_REQUIRED)) {
-        *ret_text = "there is a certificate, but the token has no private key for it";
-        return PROTOCOL_E_NO_KEY;
-    }
-    return module_refuse_locked(module, key->token, ret_text);
-}
-
-enum protocol_error_code module_unlock(struct module *module, const struct worker_token *token,
-                                       int pin_fd, struct request *request, const char **ret_text)
-{
-    _cleanup_close_ int owned_fd = pin_fd;
-    struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
-
-    if (!worker || worker->login_is_pending || module->login_request) {
-        *ret_text = "the token's module is busy with another login or is starting; try again";
-        return PROTOCOL_E_BUSY;
-    }
-    if (token->flags & WORKER_TOKEN_LOGGED_IN) {
-        *ret_text = "the token is unlocked already";
-        return PROTOCOL_E_PIN;
-    }
-    struct module_token *known = module_login_find(module, token);
-    if (known)
-        known->is_locked_by_person = false;
-    int r = worker_send_login(worker, token->token, owned_fd, true, MODULE_LOGIN_PIN_MS);
-    if (r) {
-        *ret_text = "the PIN could not be handed to the token's process";
-        return PROTOCOL_E_INTERNAL;
-    }
-    module->login_request = request;
-    agent_watch(module->agent);
-    return 0;
-}
-
-void module_forget_unlock(struct module *module, const struct request *request)
-{
-    if (module->login_request == request)
-        module->login_request = NULL;
-}
-
-void module_lock(struct module *module, const struct worker_token *token)
-{
-    struct module_token *known = module_login_find(module, token);
-
-    if (known)
-        known->is_locked_by_person = true;
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
-            continue;
-        if (worker->login_is_pending || worker_send_logout(worker, token->token)) {
-            worker_kill(worker, WORKER_END_RETIRED);
-            continue;
-        }
-        worker_set_state(worker, WORKER_STATE_RETIRING);
-    }
-    agent_watch(module->agent);
-}
-
 bool module_check_deadlines(struct module *module, uint64_t now_ms)
 {
     bool is_busy = false;
@@ -715,6 +414,10 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
         struct worker *worker = list_entry(link, struct worker, link);
         is_busy |= worker->state != WORKER_STATE_READY || worker->in_flight > 0 ||
                    worker->login_is_pending;
+        /* A PIN source may ask a person: nobody else waits for that. */
+        if (worker->state == WORKER_STATE_LOGIN &&
+            now_ms - worker->state_since_ms > MODULE_SETTLE_LOGIN_MS)
+            module_settle(module);
         if (!worker_is_late(worker, now_ms, module->config->timeout_ms, MODULE_LOGIN_PIN_MS))
             continue;
         log_error("%s: worker pid %d did not answer within %u ms; killed", module_get_name(module),
@@ -821,6 +524,7 @@ struct module *module_free(struct module *module)
         return NULL;
     list_remove(&module->link);
     module_flush(module, PROTOCOL_E_BUSY, "the agent is ending");
+    module_fail_unlock(module, "the agent is ending");
     list_for_each_safe (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         while ((request = worker_steal_request(worker, &was_signing)))

@@ -45,14 +45,16 @@ struct module {
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
-    struct pin_source *login_source; /* of the login under way */
-    struct request *login_request;   /* the UNLOCK that waits for it; NULL: none */
+    struct pin_source *login_source;        /* of the login under way */
+    struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
+    struct request *login_request;          /* the UNLOCK that waits for it; NULL: none */
     sd_event_source *restart;
     unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;
-    bool is_failed;   /* permanently, as it is configured */
-    bool is_leaving;  /* no longer configured: ends when its queue is empty */
-    bool has_settled; /* its first worker has come up, or failed */
+    unsigned int rescans; /* in a row, for a token that is missing */
+    bool is_failed;       /* permanently, as it is configured */
+    bool is_leaving;      /* no longer configured: ends when its queue is empty */
+    bool has_settled;     /* its first worker has come up, or failed */
     bool is_pumping;
 };
 

@@ -165,6 +165,26 @@ static void module_login_record(struct module *module, struct module_token *toke
             token, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`", detail);
 }
 
+void module_login_tell(struct module *module, const struct worker_token *token, const char *text)
+{
+    _cleanup_free_ char *label = wire_span_to_text(token->label);
+
+    if (label)
+        agent_broadcast(module->agent, EVENT_TOKEN_CHANGED, label, text);
+}
+
+void module_login_note_context(struct module *module, const struct worker_token *token,
+                               const char *detail)
+{
+    struct module_token *known = module_login_get(module, token);
+
+    if (!known)
+        return;
+    known->pin_is_bad = true;
+    module_login_note(known, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`",
+                      detail);
+}
+
 /* The answer of a login that a person asked for. */
 static void module_login_answer(struct request *request, const struct worker_reply *reply)
 {
@@ -202,6 +222,9 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
                  escape_text(token->info.label, label, sizeof(label)));
     module->login_source = pin_source_free(module->login_source);
     module->login_request = NULL;
+    if (token)
+        module_login_tell(module, &token->info,
+                          reply->result == WORKER_OK ? "unlocked" : "not unlocked");
     if (request)
         module_login_answer(request, reply);
 }

@@ -29,6 +29,13 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
  */
 void module_login_abort(struct module *module, const struct worker *worker);
 
+/** module_login_tell() - an event about a token, for subscribers. */
+void module_login_tell(struct module *module, const struct worker_token *token, const char *text);
+
+/** module_login_note_context() - the source's PIN was refused for an always-authenticate key. */
+void module_login_note_context(struct module *module, const struct worker_token *token,
+                               const char *detail);
+
 /** module_login_find_config() - the [token] section for a token; NULL: none. */
 const struct config_token *module_login_find_config(const struct module *module,
                                                     const struct worker_token *token);

@@ -448,19 +448,19 @@ static int worker_send_packet(struct worker *worker, const struct wire_writer *p
     } control = {0};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    if (fd < 0) {
-        if (send(worker->fd, packet->data, packet->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-            return -errno;
-        return 0;
+    if (fd >= 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = sizeof(control.space);
+        control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
     }
-    message.msg_control = control.space;
-    message.msg_controllen = sizeof(control.space);
-    control.header = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    if (sendmsg(worker->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return -errno;
-    return 0;
+    for (;;) {
+        if (sendmsg(worker->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            return 0;
+        if (errno != EINTR)
+            return -errno;
+    }
 }
 
 int worker_send_load(struct worker *worker, const struct worker_load *load)

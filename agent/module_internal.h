@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of a module share and nobody else needs: module.c supervises its workers,
+ * module_queue.c moves requests, module_login.c asks PIN sources, module_unlock.c serves people.
+ */
+#ifndef MTLS_AGENT_MODULE_INTERNAL_H
+#define MTLS_AGENT_MODULE_INTERNAL_H
+
+#include "agent/module.h"
+#include "agent/worker.h"
+
+/** module_first_worker() - any worker in this state; NULL: none. */
+struct worker *module_first_worker(const struct module *module, enum worker_state state);
+
+/** module_is_starting() - a worker may still come up, or is being replaced: requests can wait. */
+bool module_is_starting(const struct module *module);
+
+/** module_set_text() - the last failure, for the status. */
+void module_set_text(struct module *module, const char *format, ...) _printf_(2, 3);
+
+/** module_retire() - let a worker finish what it has, and replace it by a fresh one. */
+void module_retire(struct worker *worker);
+
+/** module_note_success() - a signature was made: missing workers may start at once. */
+void module_note_success(struct module *module);
+
+/** module_pump() - hand on what workers have room for. May free a module that is leaving. */
+void module_pump(struct module *module);
+
+/** module_flush() - answer every waiting request with an error. */
+void module_flush(struct module *module, enum protocol_error_code code, const char *text);
+
+/** module_on_sign_reply() - a worker's answer to a request (struct worker_callbacks). */
+void module_on_sign_reply(struct worker *worker, struct sign_request *request,
+                          const struct worker_reply *reply, void *userdata);
+
+/** module_settle_requests() - each request of an ended worker gets its answer, or another chance.
+ */
+void module_settle_requests(struct module *module, struct worker *worker, enum worker_end end);
+
+/** module_refuse_locked() - the sentence and code for a key whose token is not logged in. */
+enum protocol_error_code module_refuse_locked(const struct module *module,
+                                              const struct worker_token *token,
+                                              const char **ret_text);
+
+/** module_resume_unlock() - an UNLOCK that waited goes to the worker that has come up. */
+void module_resume_unlock(struct module *module, struct worker *worker);
+
+/** module_fail_unlock() - no worker came up for the UNLOCK that waits. */
+void module_fail_unlock(struct module *module, const char *text);
+
+#endif

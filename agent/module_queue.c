@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The requests of a module: which may wait, who is next, what becomes of those whose worker failed.
+ */
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/keyring.h"
+#include "agent/module_internal.h"
+#include "agent/module_login.h"
+#include "agent/pin_source.h"
+#include "agent/sign_request.h"
+#include "common/escape.h"
+#include "common/log.h"
+
+#define MODULE_ATTEMPTS_MAX 2u /* a request is with a worker at most so often */
+
+/* Answers every waiting request: nothing will come to sign them soon. */
+void module_flush(struct module *module, enum protocol_error_code code, const char *text)
+{
+    struct fair_item *item = NULL;
+
+    while ((item = fair_queue_peek(&module->queue))) {
+        fair_queue_take(&module->queue, item);
+        sign_request_fail(list_entry(item, struct sign_request, item), code, text);
+    }
+}
+
+enum key_state module_key_state(const struct module *module,
+                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    const struct inventory_key *key =
+        module->inventory ? inventory_find_key(module->inventory, hash) : NULL;
+
+    list_for_each (link, &module->workers) {
+        const struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, hash))
+            return KEY_STATE_READY;
+    }
+    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING))
+        return KEY_STATE_ABSENT;
+    const struct inventory_token *token = inventory_find_token(module->inventory, key->info.token);
+    bool is_locked = token && module_token_state(module, &token->info, NULL) != TOKEN_STATE_READY;
+    if (is_locked)
+        return KEY_STATE_LOCKED;
+    return module_is_starting(module) ? KEY_STATE_READY : KEY_STATE_ABSENT;
+}
+
+enum token_state module_token_state(const struct module *module, const struct worker_token *token,
+                                    const char **ret_text)
+{
+    const struct module_token *known = module_login_find(module, token);
+    bool is_logged_in =
+        !(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) || (token->flags & WORKER_TOKEN_LOGGED_IN);
+
+    if (ret_text)
+        *ret_text = known && !is_logged_in ? known->text : "";
+    if (known && known->is_locked_by_person)
+        return TOKEN_STATE_LOCKED;
+    if (is_logged_in)
+        return TOKEN_STATE_READY;
+    if ((known && known->is_blocked) || (token->flags & WORKER_TOKEN_PIN_LOCKED))
+        return TOKEN_STATE_PIN_BLOCKED;
+    if (known && known->pin_is_bad)
+        return TOKEN_STATE_PIN_BAD;
+    return TOKEN_STATE_LOCKED;
+}
+
+/* The sentence for a key whose token is not logged in. */
+enum protocol_error_code module_refuse_locked(const struct module *module,
+                                              const struct worker_token *token,
+                                              const char **ret_text)
+{
+    static char text[PROTOCOL_TEXT_MAX];
+    char label[256];
+    const char *detail = "";
+    enum token_state state = module_token_state(module, token, &detail);
+
+    escape_text(token->label, label, sizeof(label));
+    *ret_text = text;
+    if (state == TOKEN_STATE_PIN_BLOCKED) {
+        (void)snprintf(text, sizeof(text), "the PIN of token \"%s\" is blocked", label);
+        return PROTOCOL_E_PIN;
+    }
+    if (state == TOKEN_STATE_PIN_BAD) {
+        (void)snprintf(text, sizeof(text), "token \"%s\": %.700s", label, detail);
+        return PROTOCOL_E_PIN;
+    }
+    (void)snprintf(text, sizeof(text), "token \"%s\" waits for its PIN: run `mtls unlock '%s'`",
+                   label, label);
+    return PROTOCOL_E_LOCKED;
+}
+
+enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
+                                      const char **ret_text)
+{
+    const struct module_token *known = module_login_find(module, key->token);
+
+    if (known && known->is_locked_by_person)
+        return module_refuse_locked(module, key->token, ret_text);
+    list_for_each (link, &module->workers) {
+        const struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, key->hash))
+            return 0;
+    }
+    if (module_is_starting(module))
+        return 0;
+    if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
+        *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
+        return PROTOCOL_E_BUSY;
+    }
+    if (key->token->flags & WORKER_TOKEN_LOGGED_IN ||
+        !(key->token->flags & WORKER_TOKEN_LOGIN_REQUIRED)) {
+        *ret_text = "there is a certificate, but the token has no private key for it";
+        return PROTOCOL_E_NO_KEY;
+    }
+    return module_refuse_locked(module, key->token, ret_text);
+}
+
+/* What the client is told for each way in which a worker can fail. */
+static enum protocol_error_code module_error_code(enum worker_result result)
+{
+    switch (result) {
+    case WORKER_E_LOCKED:
+        return PROTOCOL_E_LOCKED;
+    case WORKER_E_PIN:
+    case WORKER_E_PIN_BLOCKED:
+    case WORKER_E_PIN_SOURCE:
+    case WORKER_E_REFUSED:
+        return PROTOCOL_E_PIN;
+    case WORKER_E_STATE_LOST:
+        return PROTOCOL_E_TOKEN_GONE;
+    case WORKER_E_UNSUPPORTED:
+        return PROTOCOL_E_POLICY;
+    default:
+        return PROTOCOL_E_INTERNAL;
+    }
+}
+
+/* The least busy worker that can sign with this key and has room. */
+static struct worker *module_choose_worker(const struct module *module,
+                                           const struct sign_request *request,
+                                           const struct inventory_key **ret_key, bool *ret_may_come)
+{
+    struct worker *best = NULL;
+
+    *ret_may_come = module_is_starting(module);
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state != WORKER_STATE_READY)
+            continue;
+        const struct inventory_key *key = worker_get_usable_key(worker, request->key_hash);
+        if (!key)
+            continue;
+        *ret_may_come = true;
+        if (!worker_has_room(worker) || (best && best->in_flight <= worker->in_flight))
+            continue;
+        best = worker;
+        *ret_key = key;
+    }
+    return best;
+}
+
+/* An always-authenticate key gets its PIN from the source for every signature. Returns 0, a
+ * positive error code with its text, or -errno. */
+static int module_start_pin(struct module *module, struct worker *worker,
+                            struct sign_request *request, const struct inventory_key *key,
+                            int *ret_fd, const char **ret_text)
+{
+    const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
+    const struct config_token *config =
+        token ? module_login_find_config(module, &token->info) : NULL;
+
+    const struct module_token *known = token ? module_login_find(module, &token->info) : NULL;
+
+    if (!key->info.always_authenticate)
+        return 0;
+    if (!config || config->pin == CONFIG_PIN_ASK) {
+        *ret_text = "this key wants its PIN for every signature: give its [token] section a source "
+                    "(pin = file:, command: or credential:)";
+        return PROTOCOL_E_LOCKED;
+    }
+    if (known && known->pin_is_bad) {
+        *ret_text = known->text;
+        return PROTOCOL_E_PIN;
+    }
+    return pin_source_start(module->agent->event, config, &request->pin_source, ret_fd);
+}
+
+/* Hands one request to a worker. False when it has to wait. */
+static bool module_hand_over(struct module *module, struct worker *worker,
+                             struct sign_request *request, const struct inventory_key *key)
+{
+    _cleanup_close_ int pin_fd = -1;
+    const char *text = NULL;
+
+    fair_queue_take(&module->queue, &request->item);
+    int r = module_start_pin(module, worker, request, key, &pin_fd, &text);
+    if (r > 0) {
+        sign_request_fail(request, (enum protocol_error_code)r, text);
+        return true;
+    }
+    if (!r)
+        r = worker_send_sign(worker, request, key, pin_fd);
+    if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET) {
+        /* Its socket is full, or it has just died: nothing of the request has reached it. */
+        request->pin_source = pin_source_free(request->pin_source);
+        fair_queue_put_back(&module->queue, &request->item);
+        if (r != -EAGAIN)
+            worker_kill(worker, WORKER_END_CRASH);
+        return false;
+    }
+    if (r) {
+        sign_request_fail(request, PROTOCOL_E_INTERNAL,
+                          "the request could not be handed to the token's process");
+        return true;
+    }
+    request->attempts++;
+    request->is_with_worker = true;
+    return true;
+}
+
+static const struct worker_token *module_find_token(const struct module *module, const char *label)
+{
+    for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
+        const struct worker_token *token = &module->inventory->tokens[i].info;
+        if (wire_span_is_equal(token->label, wire_span_from_text(label)))
+            return token;
+    }
+    return NULL;
+}
+
+/* No worker can sign it now, and none is coming: says why. */
+static void module_fail_unusable(struct module *module, struct sign_request *request)
+{
+    const struct worker_token *token = module_find_token(module, request->token_label);
+    const char *locked_text = NULL;
+    char text[PROTOCOL_TEXT_MAX];
+    char label[256];
+
+    if (token && module_token_state(module, token, NULL) != TOKEN_STATE_READY) {
+        enum protocol_error_code code = module_refuse_locked(module, token, &locked_text);
+        sign_request_fail(request, code, locked_text);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
+                   escape_cstring(request->token_label, label, sizeof(label)));
+    sign_request_fail(request, PROTOCOL_E_TOKEN_GONE, text);
+}
+
+static void module_pump_once(struct module *module)
+{
+    struct fair_item *item = NULL;
+
+    while ((item = fair_queue_peek(&module->queue))) {
+        struct sign_request *request = list_entry(item, struct sign_request, item);
+        const struct inventory_key *key = NULL;
+        bool may_come = false;
+        struct worker *worker = module_choose_worker(module, request, &key, &may_come);
+        if (worker) {
+            if (!module_hand_over(module, worker, request, key))
+                return;
+        } else if (may_come) {
+            return;
+        } else {
+            fair_queue_take(&module->queue, item);
+            module_fail_unusable(module, request);
+        }
+    }
+}
+
+void module_pump(struct module *module)
+{
+    /* Answering may lead back here; one level is enough. */
+    if (module->is_pumping)
+        return;
+    module->is_pumping = true;
+    module_pump_once(module);
+    module->is_pumping = false;
+    if (!module->is_leaving || module->queue.count > 0)
+        return;
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        module_retire(worker);
+    }
+    if (list_is_empty(&module->workers))
+        agent_module_left(module->agent, module);
+}
+
+void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request)
+{
+    fair_queue_append(&module->queue, line, &request->item);
+    module_pump(module);
+}
+
+void module_forget(struct module *module, struct sign_request *request)
+{
+    fair_queue_remove(&module->queue, &request->item);
+}
+
+/* A refused context PIN is not given again for the next signature: each one costs a try. */
+static void module_note_context_pin(struct module *module, const struct worker *worker,
+                                    const struct sign_request *request,
+                                    const struct worker_reply *reply)
+{
+    const struct inventory_key *key = inventory_find_key(worker->inventory, request->key_hash);
+    const struct inventory_token *token =
+        key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+    char text[PROTOCOL_TEXT_MAX / 2];
+
+    if (token)
+        module_login_note_context(module, &token->info,
+                                  escape_text(reply->text, text, sizeof(text)));
+}
+
+void module_on_sign_reply(struct worker *worker, struct sign_request *request,
+                          const struct worker_reply *reply, void *userdata)
+{
+    struct module *module = userdata;
+    char text[PROTOCOL_TEXT_MAX];
+
+    request->is_with_worker = false;
+    if (request->pin_source &&
+        (reply->result == WORKER_E_PIN || reply->result == WORKER_E_PIN_BLOCKED))
+        module_note_context_pin(module, worker, request, reply);
+    if (reply->result == WORKER_OK) {
+        module_note_success(module);
+        sign_request_succeed(request, reply->signature);
+    } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
+               request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
+        fair_queue_put_back(&module->queue, &request->item);
+    } else {
+        sign_request_fail(request, module_error_code(reply->result),
+                          escape_text(reply->text, text, sizeof(text)));
+    }
+    if (reply->result == WORKER_E_STATE_LOST && worker->state == WORKER_STATE_READY) {
+        log_warning("%s: %s; starting a fresh worker", module_get_name(module),
+                    escape_text(reply->text, text, sizeof(text)));
+        module_set_text(module, "%s", text);
+        module->failures++;
+        module_retire(worker);
+    } else if (worker->state == WORKER_STATE_RETIRING) {
+        module_retire(worker);
+    }
+    module_pump(module);
+}
+
+/* Every request that the ended worker had gets its one answer, or another chance. */
+void module_settle_requests(struct module *module, struct worker *worker, enum worker_end end)
+{
+    struct sign_request *request = NULL;
+    bool was_signing = false;
+
+    while ((request = worker_steal_request(worker, &was_signing))) {
+        request->is_with_worker = false;
+        if (!was_signing && !request->is_answered && request->item.line &&
+            request->attempts < MODULE_ATTEMPTS_MAX)
+            fair_queue_put_back(&module->queue, &request->item);
+        else if (end == WORKER_END_TIMEOUT)
+            sign_request_fail(request, PROTOCOL_E_TIMEOUT,
+                              "the token's module did not answer in time and was restarted");
+        else
+            sign_request_fail(request, PROTOCOL_E_INTERNAL,
+                              "the token's module failed while it was signing; the signature was "
+                              "not repeated, as it may have been made");
+    }
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people do with tokens: unlock one with a PIN that they type, lock one. */
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/module_internal.h"
+#include "agent/module_login.h"
+#include "agent/token_request.h"
+
+/* An UNLOCK that waits for a worker. */
+struct module_unlock_wait {
+    char *label;
+    char *serial;
+    int pin_fd;
+    struct request *request;
+};
+
+static struct module_unlock_wait *module_unlock_wait_free(struct module_unlock_wait *wait)
+{
+    if (!wait)
+        return NULL;
+    (void)close_fd(wait->pin_fd);
+    free(wait->label);
+    free(wait->serial);
+    free(wait);
+    return NULL;
+}
+
+/* No worker came up in time for the UNLOCK that waits. */
+void module_fail_unlock(struct module *module, const char *text)
+{
+    if (!module->unlock_wait)
+        return;
+    struct request *request = module->unlock_wait->request;
+    module->unlock_wait = module_unlock_wait_free(module->unlock_wait);
+    token_request_fail(request, PROTOCOL_E_BUSY, text);
+}
+
+static enum protocol_error_code module_send_unlock(struct module *module, struct worker *worker,
+                                                   const struct worker_token *token, int pin_fd,
+                                                   struct request *request, const char **ret_text)
+{
+    struct module_token *known = module_login_find(module, token);
+
+    if (worker->login_is_pending || module->login_request) {
+        *ret_text = "the token's module is busy with another login; try again";
+        return PROTOCOL_E_BUSY;
+    }
+    if (token->flags & WORKER_TOKEN_LOGGED_IN) {
+        *ret_text = "the token is unlocked already";
+        return PROTOCOL_E_PIN;
+    }
+    if (known)
+        known->is_locked_by_person = false;
+    if (worker_send_login(worker, token->token, pin_fd, true, MODULE_LOGIN_PIN_MS)) {
+        *ret_text = "the PIN could not be handed to the token's process";
+        return PROTOCOL_E_INTERNAL;
+    }
+    module->login_request = request;
+    agent_watch(module->agent);
+    return 0;
+}
+
+/* The UNLOCK that waited goes to the worker that has come up. */
+void module_resume_unlock(struct module *module, struct worker *worker)
+{
+    struct module_unlock_wait *wait = module->unlock_wait;
+    enum protocol_error_code code = PROTOCOL_E_TOKEN_GONE;
+    const char *text = "the token is gone";
+
+    if (!wait)
+        return;
+    module->unlock_wait = NULL;
+    for (size_t i = 0; i < worker->inventory->token_count; i++) {
+        const struct worker_token *token = &worker->inventory->tokens[i].info;
+        if (!wire_span_is_equal(wire_span_from_text(wait->label), token->label) ||
+            !wire_span_is_equal(wire_span_from_text(wait->serial), token->serial))
+            continue;
+        code = module_send_unlock(module, worker, token, wait->pin_fd, wait->request, &text);
+        break;
+    }
+    if (code)
+        token_request_fail(wait->request, code, text);
+    (void)module_unlock_wait_free(wait);
+}
+
+/* Keeps an UNLOCK, by the token's identity, until a fresh worker has come up. */
+static enum protocol_error_code module_keep_unlock(struct module *module,
+                                                   const struct worker_token *token, int *pin_fd,
+                                                   struct request *request, const char **ret_text)
+{
+    struct module_unlock_wait *wait = calloc(1, sizeof(*wait));
+
+    if (!wait) {
+        *ret_text = "out of memory";
+        return PROTOCOL_E_INTERNAL;
+    }
+    wait->label = wire_span_to_text(token->label);
+    wait->serial = wire_span_to_text(token->serial);
+    wait->pin_fd = TAKE_FD(*pin_fd);
+    wait->request = request;
+    module->unlock_wait = wait;
+    return 0;
+}
+
+enum protocol_error_code module_unlock(struct module *module, const struct worker_token *token,
+                                       int pin_fd, struct request *request, const char **ret_text)
+{
+    _cleanup_close_ int owned_fd = pin_fd;
+    struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
+
+    if (worker)
+        return module_send_unlock(module, worker, token, owned_fd, request, ret_text);
+    if (module_is_starting(module) && !module->unlock_wait)
+        return module_keep_unlock(module, token, &owned_fd, request, ret_text);
+    *ret_text = module->text[0] ? module->text : "the token's module is starting; try again";
+    return PROTOCOL_E_BUSY;
+}
+
+void module_forget_unlock(struct module *module, const struct request *request)
+{
+    if (module->login_request == request)
+        module->login_request = NULL;
+    if (module->unlock_wait && module->unlock_wait->request == request)
+        module->unlock_wait = module_unlock_wait_free(module->unlock_wait);
+}
+
+void module_lock(struct module *module, const struct worker_token *token)
+{
+    struct module_token *known = module_login_find(module, token);
+
+    if (known)
+        known->is_locked_by_person = true;
+    module_login_tell(module, token, "locked");
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
+            continue;
+        if (worker->login_is_pending || worker_send_logout(worker, token->token)) {
+            worker_kill(worker, WORKER_END_RETIRED);
+            continue;
+        }
+        worker_set_state(worker, WORKER_STATE_RETIRING);
+    }
+    agent_watch(module->agent);
+}
