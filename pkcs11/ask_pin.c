@@ -122,11 +122,11 @@ static int ask_pin_from_command(const char *command, struct secret *secret)
     if (child == 0)
         ask_pin_run_shell(command, to_parent, parent);
 
-    to_parent = close_fd(to_parent);
+    (void)close_fd(TAKE_FD(to_parent));
     int r = secret_read(secret, from_child, ASK_PIN_TIMEOUT_MS);
     if (r == 0)
         return 0;
-    from_child = close_fd(from_child);
+    (void)close_fd(TAKE_FD(from_child));
     /* A command that failed says more than the empty output that it left. */
     if (ask_pin_wait(child, shown))
         return 1;

@@ -27,6 +27,12 @@ void cert_list_deinit(struct cert_list *list)
     *list = (struct cert_list){0};
 }
 
+static void cert_list_move(struct cert_list *from, struct cert_list *to)
+{
+    *to = *from;
+    *from = (struct cert_list){0};
+}
+
 /* Takes over everything in @cert on success only. */
 static int cert_list_append(struct cert_list *list, const struct cert *cert)
 {
@@ -99,8 +105,7 @@ CK_RV cert_list_read(const struct token *token, struct cert_list *ret_list)
     ERR_clear_error();
     if (rv != CKR_OK)
         return rv;
-    *ret_list = list;
-    list = (struct cert_list){0};
+    cert_list_move(&list, ret_list);
     return CKR_OK;
 }
 

@@ -54,10 +54,11 @@ int link_receive(int fd, uint8_t *buffer, struct wire_span *ret_packet, int *ret
         struct cmsghdr align;
         char data[CMSG_SPACE(sizeof(int) * LINK_FDS_MAX)];
     } control;
-    struct iovec iov = {.iov_base = buffer, .iov_len = LINK_PACKET_MAX};
+    struct iovec iov = {.iov_len = LINK_PACKET_MAX};
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t got;
 
+    iov.iov_base = buffer;
     do {
         header.msg_control = control.data;
         header.msg_controllen = sizeof(control.data);
@@ -68,7 +69,7 @@ int link_receive(int fd, uint8_t *buffer, struct wire_span *ret_packet, int *ret
 
     int passed = header.msg_controllen > 0 ? link_take_fd(&header) : -1;
     if (got == 0 || (header.msg_flags & MSG_TRUNC)) {
-        passed = close_fd(passed);
+        (void)close_fd(passed);
         return got == 0 ? LINK_E_END : -EMSGSIZE;
     }
     *ret_packet = (struct wire_span){buffer, (size_t)got};

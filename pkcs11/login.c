@@ -7,7 +7,6 @@
 #include "pkcs11/login.h"
 
 #include <openssl/err.h>
-#include <stdarg.h>
 
 #include "common/secret.h"
 #include "pkcs11/ckr.h"
@@ -38,24 +37,19 @@ const char *login_tries_text(uint32_t flags)
     return "";
 }
 
-_printf_(4, 5) static void login_set_outcome(struct login_outcome *outcome,
-                                             enum worker_result result, CK_RV rv,
-                                             const char *format, ...)
+static void login_set_outcome(struct login_outcome *outcome, enum worker_result result, CK_RV rv,
+                              const char *text, const char *detail)
 {
-    va_list args;
-
     outcome->result = result;
     outcome->rv = rv;
-    va_start(args, format);
-    (void)vsnprintf(outcome->text, sizeof(outcome->text), format, args);
-    va_end(args);
+    (void)snprintf(outcome->text, sizeof(outcome->text), "%s%s", text, detail);
 }
 
 static void login_set_failure(struct login_outcome *outcome, const char *function, CK_RV rv)
 {
     char text[CKR_TEXT_MAX];
 
-    login_set_outcome(outcome, ckr_result(rv), rv, "%s", ckr_text(function, rv, text));
+    login_set_outcome(outcome, ckr_result(rv), rv, ckr_text(function, rv, text), "");
 }
 
 /* The module's no to a PIN, with what the token says about it now. */
@@ -68,13 +62,13 @@ static void login_set_refusal(struct login_outcome *outcome, struct token *token
     if (result == WORKER_E_PIN && (flags & WORKER_TOKEN_PIN_LOCKED))
         result = WORKER_E_PIN_BLOCKED;
     if (result == WORKER_E_PIN_BLOCKED)
-        login_set_outcome(outcome, result, rv, "the PIN is blocked: no tries are left");
+        login_set_outcome(outcome, result, rv, "the PIN is blocked: no tries are left", "");
     else if (rv == CKR_PIN_EXPIRED)
-        login_set_outcome(outcome, result, rv, "the PIN has expired and must be changed first");
+        login_set_outcome(outcome, result, rv, "the PIN has expired and must be changed first", "");
     else if (rv == CKR_USER_PIN_NOT_INITIALIZED)
-        login_set_outcome(outcome, result, rv, "the token has no PIN set");
+        login_set_outcome(outcome, result, rv, "the token has no PIN set", "");
     else if (result == WORKER_E_PIN)
-        login_set_outcome(outcome, result, rv, "the PIN was refused%s", login_tries_text(flags));
+        login_set_outcome(outcome, result, rv, "the PIN was refused", login_tries_text(flags));
     else
         login_set_failure(outcome, "C_Login", rv);
 }
@@ -97,7 +91,7 @@ static void login_once(struct worker *worker, struct token *token, const struct 
     rv = inventory_read(worker, token);
     if (rv != CKR_OK)
         login_set_outcome(outcome, WORKER_E_STATE_LOST, rv,
-                          "the token cannot be read after the login: %s", ckr_name(rv));
+                          "the token cannot be read after the login: ", ckr_name(rv));
 }
 
 static void login_try(struct worker *worker, const struct worker_login *msg, struct token *token,
@@ -114,7 +108,7 @@ static void login_try(struct worker *worker, const struct worker_login *msg, str
     uint32_t flags = token_flags(token);
     if (!msg->person && login_is_risky(flags)) {
         login_set_outcome(outcome, WORKER_E_REFUSED, CKR_OK,
-                          "the PIN was not tried%s: a person has to unlock the token",
+                          "the PIN was not tried, a person has to unlock the token",
                           login_tries_text(flags));
         return;
     }
@@ -149,13 +143,13 @@ static bool login_read_pin(const struct worker_login *msg, const struct token *t
                            struct secret *pin, struct login_outcome *outcome)
 {
     if (!token || pin_fd < 0) {
-        login_set_outcome(outcome, WORKER_E_BAD_REQUEST, CKR_OK, "%s",
-                          token ? "no PIN came with the login" : "no such token");
+        login_set_outcome(outcome, WORKER_E_BAD_REQUEST, CKR_OK,
+                          token ? "no PIN came with the login" : "no such token", "");
         return false;
     }
     int r = pin ? secret_read(pin, pin_fd, msg->timeout_ms) : -ENOMEM;
     if (r)
-        login_set_outcome(outcome, WORKER_E_PIN_SOURCE, CKR_OK, "%s", secret_error_text(r));
+        login_set_outcome(outcome, WORKER_E_PIN_SOURCE, CKR_OK, secret_error_text(r), "");
     return r == 0;
 }
 
@@ -193,7 +187,7 @@ static void logout_run(struct worker *worker, struct token *token, struct login_
     CK_RV rv = inventory_read(worker, token);
     if (rv != CKR_OK)
         login_set_outcome(outcome, WORKER_E_STATE_LOST, rv,
-                          "the token cannot be read after the logout: %s", ckr_name(rv));
+                          "the token cannot be read after the logout: ", ckr_name(rv));
 }
 
 int logout_handle(struct worker *worker, const struct worker_logout *msg,
@@ -206,7 +200,7 @@ int logout_handle(struct worker *worker, const struct worker_logout *msg,
     if (token)
         logout_run(worker, token, &outcome);
     else
-        login_set_outcome(&outcome, WORKER_E_BAD_REQUEST, CKR_OK, "no such token");
+        login_set_outcome(&outcome, WORKER_E_BAD_REQUEST, CKR_OK, "no such token", "");
     int r = login_answer(worker, msg->seq, token, &outcome, writer);
     (void)pthread_rwlock_unlock(&worker->lock);
     return r;

@@ -80,7 +80,7 @@ int mechanism_prepare(const struct scheme *scheme, struct wire_span data,
         ret_mechanism->ck.pParameter = &ret_mechanism->pss;
         ret_mechanism->ck.ulParameterLen = sizeof(ret_mechanism->pss);
     }
-    if (scheme->padding == PADDING_PKCS1) {
+    if (scheme->padding == PADDING_PKCS1 && hash.prefix) {
         memcpy(ret_mechanism->digest_info, hash.prefix, sizeof(mechanism_prefix_sha256));
         memcpy(ret_mechanism->digest_info + sizeof(mechanism_prefix_sha256), data.data, data.len);
         ret_mechanism->input = (struct wire_span){ret_mechanism->digest_info,

@@ -9,22 +9,28 @@
 
 #include <dlfcn.h>
 #include <openssl/err.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "pkcs11/ckr.h"
 
-_printf_(4, 5) static int module_fail(struct module_failure *failure, bool permanent, CK_RV rv,
-                                      const char *format, ...)
-{
-    va_list args;
+#define MODULE_WHAT_MAX 512u /* bytes of what is said about a module */
 
-    failure->permanent = permanent;
-    failure->rv = rv;
-    va_start(args, format);
-    (void)vsnprintf(failure->text, sizeof(failure->text), format, args);
-    va_end(args);
+/* The file itself is the reason: it will be the same next time. */
+static int module_fail(struct module_failure *failure, const char *path, const char *what)
+{
+    *failure = (struct module_failure){.permanent = true, .rv = CKR_OK};
+    (void)snprintf(failure->text, sizeof(failure->text), "the module %s %s", path, what);
+    return MODULE_E_UNUSABLE;
+}
+
+/* The module answered so; the next time it may answer otherwise. */
+static int module_fail_rv(struct module_failure *failure, const char *path, const char *what,
+                          CK_RV rv)
+{
+    *failure = (struct module_failure){.permanent = false, .rv = rv};
+    (void)snprintf(failure->text, sizeof(failure->text), "the module %s %s: %s (0x%lx)", path, what,
+                   ckr_name(rv), rv);
     return MODULE_E_UNUSABLE;
 }
 
@@ -49,12 +55,14 @@ static CK_RV module_error_or_general(void)
 static int module_check_file(const char *path, struct module_failure *failure)
 {
     struct stat st;
+    char what[MODULE_WHAT_MAX];
 
-    if (stat(path, &st) < 0)
-        return module_fail(failure, true, CKR_OK, "the module %s cannot be read: %s", path,
-                           strerror(errno));
+    if (stat(path, &st) < 0) {
+        (void)snprintf(what, sizeof(what), "cannot be read: %s", strerror(errno));
+        return module_fail(failure, path, what);
+    }
     if (!S_ISREG(st.st_mode))
-        return module_fail(failure, true, CKR_OK, "the module %s is not a regular file", path);
+        return module_fail(failure, path, "is not a regular file");
     return 0;
 }
 
@@ -90,24 +98,21 @@ static int module_open(const char *path, CK_FUNCTION_LIST **ret_calls,
 {
     CK_RV (*get_list)(CK_FUNCTION_LIST **) = NULL;
     CK_FUNCTION_LIST *calls = NULL;
+    char what[MODULE_WHAT_MAX];
     void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 
-    if (!handle)
-        return module_fail(failure, true, CKR_OK, "the module %s cannot be loaded: %s", path,
-                           module_dl_reason(path));
+    if (!handle) {
+        (void)snprintf(what, sizeof(what), "cannot be loaded: %s", module_dl_reason(path));
+        return module_fail(failure, path, what);
+    }
     *(void **)&get_list = dlsym(handle, "C_GetFunctionList");
     if (!get_list)
-        return module_fail(failure, true, CKR_OK,
-                           "%s is not a PKCS#11 module: it has no C_GetFunctionList", path);
+        return module_fail(failure, path, "is not a PKCS#11 module: it has no C_GetFunctionList");
     CK_RV rv = get_list(&calls);
     if (rv != CKR_OK)
-        return module_fail(failure, false, rv,
-                           "the module %s cannot be used: it answered %s (0x%lx) to "
-                           "C_GetFunctionList",
-                           path, ckr_name(rv), rv);
+        return module_fail_rv(failure, path, "gives no function list", rv);
     if (!calls || !module_is_complete(calls))
-        return module_fail(failure, true, CKR_OK,
-                           "the module %s cannot be used: its function list has holes", path);
+        return module_fail(failure, path, "cannot be used: its function list has holes");
     *ret_calls = calls;
     return 0;
 }
@@ -120,17 +125,13 @@ static int module_list_slots(const char *path, struct module *module,
     CK_RV rv = module->calls->C_GetSlotList(CK_FALSE, NULL, &count);
 
     if (rv != CKR_OK)
-        return module_fail(failure, false, rv, "the module %s answered %s (0x%lx) to C_GetSlotList",
-                           path, ckr_name(rv), rv);
+        return module_fail_rv(failure, path, "does not list its slots", rv);
     /* libp11 takes "no slots" for a failure: malloc(0). */
     if (count == 0)
         return 0;
-    if (PKCS11_enumerate_slots(module->ctx, &module->slots, &module->slot_count) != 0) {
-        rv = module_error_or_general();
-        return module_fail(failure, false, rv,
-                           "the slots of the module %s cannot be listed: %s (0x%lx)", path,
-                           ckr_name(rv), rv);
-    }
+    if (PKCS11_enumerate_slots(module->ctx, &module->slots, &module->slot_count) != 0)
+        return module_fail_rv(failure, path, "does not tell about its slots",
+                              module_error_or_general());
     return 0;
 }
 
@@ -143,17 +144,13 @@ int module_load(const char *path, const char *init_args, struct module *ret_modu
         return MODULE_E_UNUSABLE;
     module.ctx = PKCS11_CTX_new();
     if (!module.ctx)
-        return module_fail(ret_failure, false, CKR_HOST_MEMORY,
-                           "the module %s cannot be used: no memory", path);
+        return module_fail_rv(ret_failure, path, "cannot be used", CKR_HOST_MEMORY);
     if (init_args[0] != '\0')
         PKCS11_CTX_init_args(module.ctx, init_args);
     ERR_clear_error();
-    if (PKCS11_CTX_load(module.ctx, path) != 0) {
-        CK_RV rv = module_error_or_general();
-        return module_fail(ret_failure, false, rv,
-                           "the module %s cannot be initialised: %s (0x%lx)", path, ckr_name(rv),
-                           rv);
-    }
+    if (PKCS11_CTX_load(module.ctx, path) != 0)
+        return module_fail_rv(ret_failure, path, "cannot be initialised",
+                              module_error_or_general());
     if (module_list_slots(path, &module, ret_failure))
         return MODULE_E_UNUSABLE;
     *ret_module = module;

@@ -16,6 +16,12 @@ void key_object_list_deinit(struct key_object_list *list)
     *list = (struct key_object_list){0};
 }
 
+static void key_object_list_move(struct key_object_list *from, struct key_object_list *to)
+{
+    *to = *from;
+    *from = (struct key_object_list){0};
+}
+
 static bool key_object_read_rsa(struct attribute_reader *reader, struct key_object *object)
 {
     uint8_t modulus[ATTRIBUTE_NUMBER_MAX];
@@ -102,7 +108,6 @@ CK_RV key_object_list_read(const struct token *token, CK_OBJECT_CLASS class,
     ERR_clear_error();
     if (reader.lost != CKR_OK)
         return reader.lost;
-    *ret_list = list;
-    list = (struct key_object_list){0};
+    key_object_list_move(&list, ret_list);
     return CKR_OK;
 }

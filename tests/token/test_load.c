@@ -47,7 +47,7 @@ static void assert_failure(struct token_fixture *fixture, const char *path, bool
     assert_int_equal(fixture->worker.frame.type, WORKER_FAILURE);
     assert_int_equal(worker_failure_parse(fixture->worker.frame.body, &failure), 0);
     assert_int_equal(failure.permanent, permanent);
-    if (!memmem(failure.text.data, failure.text.len, words, strlen(words)) ||
+    if (!path || !memmem(failure.text.data, failure.text.len, words, strlen(words)) ||
         !memmem(failure.text.data, failure.text.len, path, strlen(path)))
         fail_msg("\"%.*s\" does not name %s and say \"%s\"", (int)failure.text.len,
                  (const char *)failure.text.data, path, words);

@@ -212,8 +212,9 @@ static void generate(const struct builder_key *key, CK_OBJECT_HANDLE *ret_public
 static struct wire_span get_attribute(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                                       uint8_t *buffer, size_t size)
 {
-    CK_ATTRIBUTE attribute = {type, buffer, size};
+    CK_ATTRIBUTE attribute = {.type = type, .ulValueLen = size};
 
+    attribute.pValue = buffer;
     REQUIRE_RV(p11->C_GetAttributeValue(session, object, &attribute, 1));
     return (struct wire_span){buffer, attribute.ulValueLen};
 }
