@@ -20,17 +20,17 @@ static int agent_init_locks(struct mtls_agent *agent)
 /*
  * In the child of a fork. Threads of the parent do not exist here, and the mutex may have been held
  * by one of them. When nothing was under way the old connection is released; otherwise its memory
- * may be half changed, so it is left alone, once per such fork. Its descriptor is closed in both
- * cases: the parent's is another one.
+ * may be half changed, so all but its descriptor is left alone, once per such fork. The descriptor
+ * is closed in both cases: the parent has its own. The connection itself is there in any case, as
+ * the handle lets go of one before it is released.
  */
 static void agent_renew_after_fork(struct mtls_agent *agent)
 {
-    struct connection *connection = agent->connection;
     bool was_unlocked = pthread_mutex_trylock(&agent->mutex) == 0;
+    struct connection *connection = atomic_exchange(&agent->connection, NULL);
 
     if (was_unlocked)
         (void)pthread_mutex_unlock(&agent->mutex);
-    agent->connection = NULL;
     if (connection && was_unlocked && connection->ref_count == 1)
         connection_unref(connection);
     else if (connection)
@@ -88,8 +88,8 @@ int agent_get_connection(struct mtls_agent *agent, uint64_t deadline_us,
         if (r)
             return r;
     }
-    agent->connection->ref_count++;
     *ret_connection = agent->connection;
+    (*ret_connection)->ref_count++;
     return 0;
 }
 

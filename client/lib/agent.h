@@ -19,7 +19,7 @@ struct mtls_agent {
     pthread_cond_t connect_done; /* is_connecting was cleared */
     bool is_connecting;
     char client_name[PROTOCOL_NAME_MAX + 1];
-    struct connection *connection; /* holds one reference; NULL: none */
+    _Atomic(struct connection *) connection; /* holds one reference; NULL: none */
 };
 
 /** agent_lock() - every access to a handle begins here: notices a fork, then takes the mutex. */

@@ -150,7 +150,7 @@ static int connection_open(const char *path, uint64_t deadline_us, int *ret_fd,
 
 static struct connection *connection_free(struct connection *connection)
 {
-    (void)close_fd(TAKE_FD(connection->fd));
+    (void)close_fd(atomic_exchange(&connection->fd, -1));
     frame_buffer_deinit(&connection->in);
     wire_writer_deinit(&connection->out);
     (void)pthread_cond_destroy(&connection->writer_left);
@@ -168,7 +168,7 @@ void connection_unref(struct connection *connection)
 
 void connection_abandon(struct connection *connection)
 {
-    (void)close_fd(TAKE_FD(connection->fd));
+    (void)close_fd(atomic_exchange(&connection->fd, -1));
 }
 
 static ssize_t connection_send_with_fd(int fd, const struct wire_writer *out, int pass_fd)
@@ -394,7 +394,7 @@ int connection_new(const char *path, const char *client_name, uint64_t deadline_
     }
     _cleanup_(cleanup_connection) struct connection *connection = memory;
     connection->ref_count = 1;
-    connection->fd = TAKE_FD(fd);
+    atomic_init(&connection->fd, TAKE_FD(fd));
     wire_writer_init(&connection->out, CONNECTION_OUT_MAX);
     r = connection_greet(connection, path, client_name, deadline_us, ret_retry, error);
     if (r)

@@ -7,6 +7,7 @@
 #define MTLS_CLIENT_CONNECTION_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "client/lib/mtls-agent.h"
 #include "common/frame.h"
@@ -27,8 +28,8 @@ enum {
  */
 struct connection {
     unsigned int ref_count; /* the handle, and each call that uses it */
-    int fd;
-    bool is_broken; /* out of step or closed: nothing more may be sent */
+    atomic_int fd;          /* a forked child reads it without the lock */
+    bool is_broken;         /* out of step or closed: nothing more may be sent */
     bool has_reader;
     bool has_writer;
     pthread_cond_t writer_left;

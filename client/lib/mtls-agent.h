@@ -8,7 +8,12 @@
  * starts no thread, installs no signal handler, and never prints.
  *
  * Return values: 0 is success; otherwise a positive enum mtls_agent_code. Functions that take a
- * struct mtls_agent_error fill it on failure, with a sentence for a person. NULL is allowed there.
+ * struct mtls_agent_error fill it on failure, with a sentence for a person; after a success its
+ * content means nothing. NULL is allowed there.
+ *
+ * Connections: one per handle, made at the first call, and only to a process that runs as the
+ * caller, as root, or as the owner of a directory that no third user can change. A thread must not
+ * be inside a call when mtls_agent_free() is called.
  */
 #ifndef MTLS_AGENT_H
 #define MTLS_AGENT_H
@@ -174,8 +179,10 @@ enum mtls_agent_kind {
  * @signature:  filled; room for @signature_size bytes
  * @signature_len: filled with the signature's length in bytes; ECDSA is in DER, as TLS wants it
  *
- * Blocks until the deadline at most. A request is repeated by itself over a broken connection only
- * when the agent cannot have begun it.
+ * Blocks until the deadline at most. When the connection breaks, the request is repeated by itself
+ * only if the agent cannot have read it, as after a restart between two signatures; otherwise the
+ * answer is MTLS_AGENT_E_CONNECTION, and the caller may try again: a signature that is made twice
+ * does no harm in TLS, but may cost a touch or a PIN.
  * Return: 0, or any enum mtls_agent_code.
  */
 MTLS_AGENT_EXPORT int mtls_agent_sign(struct mtls_agent *agent,
@@ -265,11 +272,18 @@ struct ssl_ctx_st;
  * @ssl_ctx:    an SSL_CTX for client connections; borrowed
  * @selector:   the key, as for mtls_agent_find(); NULL: chosen at each handshake by the server's
  *              acceptable CAs, its signature algorithms, and validity (RFC 8446 section 4.2.4)
- * @agent:      borrowed, must outlive @ssl_ctx and its connections; NULL: one of the library's own
+ * @agent:      borrowed, must outlive @ssl_ctx, its connections and the keys taken from them; NULL:
+ *              one of the library's own, for the default socket of the first such call
  *
- * With a selector it sets certificate, chain and key at once. With NULL it sets the client
- * certificate callback (SSL_CTX_set_client_cert_cb): no key is needed before a server asks for one,
- * and a server that asks gets none when no key fits.
+ * With a selector it asks the agent now, and sets certificate, chain and key at once. With NULL it
+ * asks nothing and sets the certificate callback (SSL_CTX_set_cert_cb): no key is needed before a
+ * server asks for one, and a server that asks gets none when no key fits. An agent that cannot be
+ * asked then ends the handshake, with its sentence in OpenSSL's error queue. Of keys that fit,
+ * those that can sign at once go first, then the one whose certificate expires last; a key that
+ * waits for its PIN is taken only when it is the only one.
+ *
+ * OpenSSL is loaded by this function alone, and must be the one that made @ssl_ctx (libssl.so.3).
+ * The program's own providers and configuration of OpenSSL are left as they are.
  * Return: 0, MTLS_AGENT_E_NO_KEY, MTLS_AGENT_E_TLS, ...
  */
 MTLS_AGENT_EXPORT int mtls_agent_use_ssl_ctx(struct ssl_ctx_st *ssl_ctx, const char *selector,

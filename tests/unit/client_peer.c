@@ -175,7 +175,6 @@ static ssize_t peer_receive(struct peer_conn *conn, uint8_t *room, size_t len)
     struct cmsghdr *header = received > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (header && header->cmsg_type == SCM_RIGHTS)
         memcpy(&conn->passed_fd, CMSG_DATA(header), sizeof(int));
-    conn->receive_count++;
     return received;
 }
 
@@ -233,6 +232,8 @@ void peer_send(struct peer_conn *conn, const void *bytes, size_t len)
 
     while (len > 0) {
         ssize_t sent = send(conn->fd, at, len, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EPIPE && conn->client_may_leave)
+            return;
         if (sent <= 0)
             peer_fail("send");
         at += sent;

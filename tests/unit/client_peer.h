@@ -52,8 +52,8 @@ void peer_await(int sync_fd);
 /* For scripts. Each ends the script when it fails. */
 struct peer_conn {
     int fd;
-    int passed_fd; /* came with the last frame, or -1 */
-    size_t receive_count;
+    int passed_fd;         /* came with the last frame, or -1 */
+    bool client_may_leave; /* before it has its reply: no failure of the script */
     struct frame_buffer in;
 };
 struct peer_request {

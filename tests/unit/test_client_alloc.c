@@ -48,6 +48,7 @@ static void script_serve(struct peer_side *side)
 
     for (;;) {
         peer_accept_raw(side, &conn);
+        conn.client_may_leave = true;
         while (peer_read(&conn, &request)) {
             struct wire_writer writer;
             const struct protocol_hello_reply hello = {.version = PROTOCOL_VERSION};
