@@ -24,7 +24,7 @@ bool agent_serves(const struct agent *agent, const struct peer *peer)
 {
     if (peer->uid == PEER_UID_OVERFLOW || peer->uid == (uid_t)-1)
         return false;
-    if (peer->uid == geteuid())
+    if (peer->uid == agent->uid)
         return true;
     for (size_t i = 0; i < agent->config->user_count; i++)
         if (agent->config->users[i] == peer->uid)
@@ -450,6 +450,7 @@ int agent_new(const char *config_file, struct agent **ret_agent)
     list_init(&agent->connections);
     list_init(&agent->retired);
     list_init(&agent->sign_requests);
+    agent->uid = geteuid();
     agent->started_ms = clock_monotonic_ms();
     agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     agent_raise_limits();

@@ -38,6 +38,7 @@ struct agent_counters {
 
 struct agent {
     sd_event *event;
+    uid_t uid;         /* our own */
     char *config_file; /* --config; NULL: the usual places */
     struct config *config;
     char config_text[1024]; /* why the last reload was not taken, or "" */

@@ -197,14 +197,11 @@ static void audit_write_file(struct audit *audit, const struct audit_record *rec
 static void audit_format_message(const struct audit_record *record, char *message, size_t size)
 {
     char key[128];
-    char exe[256];
     char reason[256];
 
-    (void)snprintf(message, size, "%s %s with key \"%s\" for %s (uid %u, pid %d)%s%s%s",
+    (void)snprintf(message, size, "%s %s with key \"%s\" for %s%s%s%s",
                    record->error_code ? "did not sign" : "signed", audit_kind(record),
-                   escape_cstring(record->key_name, key, sizeof(key)),
-                   escape_cstring(audit_exe(record), exe, sizeof(exe)),
-                   (unsigned int)record->peer->uid, (int)record->peer->pid,
+                   escape_cstring(record->key_name, key, sizeof(key)), record->peer->text,
                    record->error_code ? ": " : "",
                    record->error_code ? escape_cstring(record->reason, reason, sizeof(reason)) : "",
                    record->client_is_gone ? "; the client was gone" : "");

@@ -6,6 +6,7 @@
 #include "agent/listener.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -141,21 +142,7 @@ static int listener_watch_io(struct listener *listener)
     return r < 0 ? r : 0;
 }
 
-/* Our file is gone: make the socket again; connections that are open go on. */
-static int listener_make_again(struct listener *listener)
-{
-    listener->io = sd_event_source_disable_unref(listener->io);
-    listener->fd = close_fd(listener->fd);
-    int r = socket_file_listen(listener->path, &listener->fd);
-    if (!r)
-        r = listener_watch_io(listener);
-    if (r) {
-        log_error("the socket was removed and cannot be made again; ending");
-        return sd_event_exit(listener->event, 0);
-    }
-    log_info("the socket was removed; made it again at %s", listener->path);
-    return 0;
-}
+static int listener_make_again(struct listener *listener);
 
 static int listener_handle_watch(sd_event_source *source, const struct inotify_event *change,
                                  void *userdata)
@@ -187,19 +174,34 @@ static int listener_watch_file(struct listener *listener)
     return r < 0 ? r : 0;
 }
 
-/* Without activation: claim the path and make the socket. */
-static int listener_make_own(struct listener *listener, const char *path)
+/* Claims the path and makes the socket. */
+static int listener_make_socket(struct listener *listener)
 {
-    int r = socket_file_lock(path, &listener->lock_fd);
+    int r = socket_file_lock(listener->path, &listener->lock_fd);
 
     if (!r)
-        r = socket_file_listen(path, &listener->fd);
+        r = socket_file_listen(listener->path, &listener->fd);
     if (r)
         return r < 0 ? r : LISTENER_E_REFUSED;
-    listener->path = strdup(path);
-    if (!listener->path)
-        return -ENOMEM;
     return listener_watch_file(listener);
+}
+
+/* Our file is gone, perhaps with its directory: make all anew; connections that are open go on. */
+static int listener_make_again(struct listener *listener)
+{
+    listener->io = sd_event_source_disable_unref(listener->io);
+    listener->watch = sd_event_source_disable_unref(listener->watch);
+    listener->fd = close_fd(listener->fd);
+    listener->lock_fd = close_fd(listener->lock_fd);
+    int r = listener_make_socket(listener);
+    if (!r)
+        r = listener_watch_io(listener);
+    if (r) {
+        log_error("the socket was removed and cannot be made again; ending");
+        return sd_event_exit(listener->event, 0);
+    }
+    log_info("the socket was removed; made it again at %s", listener->path);
+    return 0;
 }
 
 int listener_new(sd_event *event, const char *path, listener_accept_fn accept_fn, void *userdata,
@@ -215,8 +217,11 @@ int listener_new(sd_event *event, const char *path, listener_accept_fn accept_fn
                                   .fd = -1,
                                   .lock_fd = -1,
                                   .reserve_fd = -1};
-    int r = secure_getenv("LISTEN_FDS") ? listener_take_activated(&listener->fd)
-                                        : listener_make_own(listener, path);
+    bool is_activated = secure_getenv("LISTEN_FDS") != NULL;
+    listener->path = is_activated ? NULL : strdup(path);
+    if (!is_activated && !listener->path)
+        return -ENOMEM;
+    int r = is_activated ? listener_take_activated(&listener->fd) : listener_make_socket(listener);
     if (r)
         return r;
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

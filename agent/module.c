@@ -15,10 +15,11 @@
 
 #define MODULE_PAUSE_FIRST_MS 250u
 #define MODULE_PAUSE_MAX_MS 30000u
+#define MODULE_PAUSE_WAIT_MS 500u    /* requests wait out a pause that is not longer */
 #define MODULE_RESCAN_FIRST_MS 1000u /* then doubled up to 32 s */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
-#define MODULE_STABLE_MS 60000u      /* a worker that lived so long did not fail at its start */
-#define MODULE_HARDWARE_THREADS 4u
+#define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
+#define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
 
 static const struct worker_callbacks module_callbacks;
 
@@ -96,15 +97,6 @@ static size_t module_wanted_workers(const struct module *module)
     return cores < 1 ? 1 : cores > (long)CONFIG_WORKERS_MAX ? CONFIG_WORKERS_MAX : (size_t)cores;
 }
 
-/* Signing threads of one worker: hardware may overlap calls; software with a worker per core need
- * not. */
-static uint32_t module_wanted_threads(const struct module *module)
-{
-    bool is_software = module->inventory && module_wanted_workers(module) > 1;
-
-    return is_software ? 2 : MODULE_HARDWARE_THREADS;
-}
-
 /* Certificates from files go along: the worker matches them to its keys. */
 static void module_fill_certs(const struct module *module, struct worker_load *load)
 {
@@ -132,7 +124,7 @@ static int module_spawn(struct module *module)
         return r;
     load->path = wire_span_from_text(module->config->path);
     load->init_args = wire_span_from_text(module->config->init_args);
-    load->threads = module_wanted_threads(module);
+    load->threads = MODULE_HARDWARE_THREADS;
     load->verify = module->config->verify;
     module_fill_certs(module, load);
     list_append(&module->workers, &worker->link);
@@ -164,13 +156,13 @@ static void module_schedule(struct module *module)
     uint32_t pause_ms = module_pause_ms(module);
     bool has_worker = module_first_worker(module, WORKER_STATE_READY) != NULL;
 
-    if (pause_ms == 0) {
-        if (!has_worker)
-            module_set_state(module, MODULE_STATE_STARTING);
-    } else {
+    if (pause_ms > 0)
         log_warning("%s: failed %u times in a row; next start in %u ms", module_get_name(module),
                     module->failures, pause_ms);
-        if (!has_worker) {
+    if (!has_worker) {
+        if (pause_ms <= MODULE_PAUSE_WAIT_MS) {
+            module_set_state(module, MODULE_STATE_STARTING);
+        } else {
             module_set_state(module, MODULE_STATE_BACKOFF);
             module_settle(module);
             module_flush(module, PROTOCOL_E_BUSY, module->text);
@@ -195,13 +187,12 @@ void module_retire(struct worker *worker)
 
 /* A token that was there before is not in the inventory: it may come back, and many modules do not
  * see that before they are loaded anew. */
-static bool module_misses_token(const struct module *module)
+static bool module_misses_token(const struct module *module, const struct inventory *inventory)
 {
     for (size_t i = 0; i < module->token_count; i++) {
         bool is_there = false;
-        for (size_t j = 0; module->inventory && j < module->inventory->token_count; j++)
-            is_there |=
-                module_login_find(module, &module->inventory->tokens[j].info) == &module->tokens[i];
+        for (size_t j = 0; inventory && j < inventory->token_count; j++)
+            is_there |= module_login_find(module, &inventory->tokens[j].info) == &module->tokens[i];
         if (!is_there)
             return true;
     }
@@ -247,10 +238,13 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
 
     (void)source;
     (void)usec;
-    if (module->is_leaving)
+    /* One at a time: software tokens lose objects while another process starts or logs in. The one
+     * that is starting comes back here when it is done. */
+    if (module->is_leaving || module_first_worker(module, WORKER_STATE_LOADING) ||
+        module_first_worker(module, WORKER_STATE_LOGIN))
         return 0;
     if (module->worker_count >= module_wanted_workers(module)) {
-        if (module_misses_token(module))
+        if (module_misses_token(module, module->inventory))
             module_rescan(module);
         return 0;
     }
@@ -270,8 +264,13 @@ void module_start(struct module *module)
     (void)module_handle_restart(module->restart, 0, module);
 }
 
-/* Its logins are done: it may sign. One more worker may start now, never two at a time: software
- * tokens lose objects while another process starts or logs in (research on SoftHSM). */
+static void module_take_inventory(struct module *module, const struct worker *worker)
+{
+    (void)inventory_unref(module->inventory);
+    module->inventory = inventory_ref(worker->inventory);
+}
+
+/* Its logins are done: it may sign, and one more worker may start. */
 static void module_worker_is_ready(struct module *module, struct worker *worker)
 {
     if (worker->state == WORKER_STATE_LOGIN) {
@@ -280,26 +279,42 @@ static void module_worker_is_ready(struct module *module, struct worker *worker)
         log_info("%s: ready with %zu tokens and %zu keys (worker pid %d)", module_get_name(module),
                  worker->inventory->token_count, worker->inventory->key_count, (int)worker->pid);
     }
+    module_take_inventory(module, worker);
     module_set_state(module, MODULE_STATE_READY);
     agent_keys_changed(module->agent);
     module_settle(module);
     module_resume_unlock(module, worker);
-    if (module_misses_token(module)) {
+    if (module_misses_token(module, module->inventory)) {
         module_schedule_rescan(module);
         return;
     }
     module->rescans = 0;
-    if (module->worker_count < module_wanted_workers(module) && module->failures == 0)
+    if (module->failures <= 1)
         (void)module_handle_restart(module->restart, 0, module);
+}
+
+/* A fresh worker that does not see a token which its siblings see has started at a bad moment. */
+static bool module_start_went_wrong(const struct module *module, const struct worker *worker)
+{
+    return worker->state == WORKER_STATE_LOADING &&
+           module_first_worker(module, WORKER_STATE_READY) &&
+           module_misses_token(module, worker->inventory) &&
+           !module_misses_token(module, module->inventory);
 }
 
 static void module_on_inventory(struct worker *worker, void *userdata)
 {
     struct module *module = userdata;
 
-    /* While a login is under way its reply follows; the keys count from then on. */
-    (void)inventory_unref(module->inventory);
-    module->inventory = inventory_ref(worker->inventory);
+    if (module_start_went_wrong(module, worker)) {
+        log_warning("%s: a worker started without a token that others see; starting it again",
+                    module_get_name(module));
+        worker_kill(worker, WORKER_END_CRASH);
+        return;
+    }
+    /* Before the logins not all keys are there: the picture of a ready sibling is better. */
+    if (!module_first_worker(module, WORKER_STATE_READY))
+        module_take_inventory(module, worker);
     if (worker->state == WORKER_STATE_LOADING)
         worker_set_state(worker, WORKER_STATE_LOGIN);
     if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
@@ -353,8 +368,8 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
 {
     struct module *module = userdata;
-    bool was_stable = worker->state_since_ms > 0 && worker->has_signed &&
-                      clock_monotonic_ms() - worker->state_since_ms > MODULE_STABLE_MS;
+    bool had_come_up = worker->ready_since_ms > 0 &&
+                       clock_monotonic_ms() - worker->ready_since_ms > MODULE_STABLE_MS;
 
     module_settle_requests(module, worker, end);
     if (worker->login_is_pending && !worker->login_is_logout)
@@ -367,10 +382,9 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
         return;
     }
     module->restarts += end == WORKER_END_RETIRED ? 0 : 1;
-    if (was_stable)
-        module->failures = 0;
     if (end != WORKER_END_RETIRED) {
-        module->failures++;
+        /* Workers that had been up and end together are one failure, not several in a row. */
+        module->failures = had_come_up ? 1 : module->failures + 1;
         if (!module->text[0])
             module_set_text(module, end == WORKER_END_TIMEOUT
                                         ? "the module did not answer in time and was restarted"

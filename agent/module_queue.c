@@ -167,14 +167,13 @@ static int module_start_pin(struct module *module, struct worker *worker,
                             struct sign_request *request, const struct inventory_key *key,
                             int *ret_fd, const char **ret_text)
 {
+    if (!key->info.always_authenticate)
+        return 0;
     const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
     const struct config_token *config =
         token ? module_login_find_config(module, &token->info) : NULL;
-
     const struct module_token *known = token ? module_login_find(module, &token->info) : NULL;
 
-    if (!key->info.always_authenticate)
-        return 0;
     if (!config || config->pin == CONFIG_PIN_ASK) {
         *ret_text = "this key wants its PIN for every signature: give its [token] section a source "
                     "(pin = file:, command: or credential:)";

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <systemd/sd-login.h>
 
+#include "common/escape.h"
+
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5; older headers lack the name */
 #endif
@@ -24,6 +26,7 @@ struct peer *peer_unref(struct peer *peer)
         return NULL;
     free(peer->exe);
     free(peer->unit);
+    free(peer->text);
     free(peer);
     return NULL;
 }
@@ -82,6 +85,20 @@ static void peer_look_at_process(struct peer *peer, int fd)
     }
 }
 
+/* Made once: it stands in every audit line. */
+static int peer_describe(struct peer *peer)
+{
+    char exe[PATH_MAX];
+
+    escape_cstring(peer->exe ? peer->exe : "unknown", exe, sizeof(exe));
+    if (asprintf(&peer->text, "%s (uid %u, pid %d)", exe, (unsigned int)peer->uid, (int)peer->pid) <
+        0) {
+        peer->text = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 int peer_new(int fd, struct peer **ret_peer)
 {
     struct ucred cred = {0};
@@ -97,6 +114,10 @@ int peer_new(int fd, struct peer **ret_peer)
     peer->gid = cred.gid;
     peer->pid = cred.pid;
     peer_look_at_process(peer, fd);
+    if (peer_describe(peer)) {
+        (void)peer_unref(peer);
+        return -ENOMEM;
+    }
     *ret_peer = peer;
     return 0;
 }

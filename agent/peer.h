@@ -20,6 +20,7 @@ struct peer {
     pid_t pid;  /* 0: of another pid namespace */
     char *exe;  /* path of the executable; NULL: unknown */
     char *unit; /* systemd unit; NULL: none or unknown */
+    char *text; /* the above for a log line, escaped */
 };
 
 /**

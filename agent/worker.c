@@ -37,6 +37,8 @@ void worker_set_state(struct worker *worker, enum worker_state state)
 {
     worker->state = state;
     worker->state_since_ms = clock_monotonic_ms();
+    if (state == WORKER_STATE_READY)
+        worker->ready_since_ms = worker->state_since_ms;
 }
 
 struct worker *worker_free(struct worker *worker)
@@ -92,6 +94,15 @@ static int worker_handle_key(struct worker *worker, struct wire_span body)
     return worker->collecting ? inventory_add_key(worker->collecting, body) : -ENOMEM;
 }
 
+/* The worker's own rule (struct worker_load): several threads for hardware, one for software. */
+static uint32_t worker_count_threads(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->inventory->token_count; i++)
+        if (worker->inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
+            return worker->hardware_threads;
+    return 1;
+}
+
 static int worker_handle_inventory(struct worker *worker, struct wire_span body)
 {
     struct worker_inventory counts;
@@ -108,6 +119,7 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
         return WIRE_E_MALFORMED;
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
+    worker->threads = worker_count_threads(worker);
     worker->callbacks->inventory(worker, worker->userdata);
     return 0;
 }
@@ -353,6 +365,7 @@ static int worker_new(sd_event *event, const char *name, int fd, int ledger_fd,
     worker->callbacks = callbacks;
     worker->userdata = userdata;
     worker->threads = 1;
+    worker->hardware_threads = 1;
     worker->fd = TAKE_FD(owned_fd);
     worker_set_state(worker, WORKER_STATE_LOADING);
     worker->name = strdup(name);
@@ -468,7 +481,7 @@ int worker_send_load(struct worker *worker, const struct worker_load *load)
     _cleanup_(cleanup_wire_writer) struct wire_writer packet;
 
     wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    worker->threads = load->threads;
+    worker->hardware_threads = load->threads;
     int r = worker_load_encode(&packet, load);
     return r ? r : worker_send_packet(worker, &packet, -1);
 }

@@ -63,6 +63,7 @@ struct worker {
     enum worker_state state;
     enum worker_end end; /* why, once state is ENDING */
     uint64_t state_since_ms;
+    uint64_t ready_since_ms;     /* 0: it never was */
     struct inventory *inventory; /* the last complete one; NULL before the first */
     struct inventory *collecting;
 
@@ -81,8 +82,9 @@ struct worker {
         uint64_t sent_us;
     } slots[WORKER_WINDOW_MAX];
     size_t in_flight;
-    uint32_t threads;
-    uint32_t service_us; /* moving average of one signature */
+    uint32_t threads;          /* that sign at the same time */
+    uint32_t hardware_threads; /* if it turns out to serve hardware */
+    uint32_t service_us;       /* moving average of one signature */
     bool has_signed;
 };
 

@@ -192,6 +192,16 @@ _Noreturn static void main_discover(void)
     _exit(discover_send(worker.link, &writer) ? 1 : 0);
 }
 
+/* Software signs on one thread: the core runs more processes instead, and a process with a single
+ * thread pays less for its locks. */
+static size_t main_count_threads(size_t hardware_threads)
+{
+    for (size_t i = 0; i < worker.token_count; i++)
+        if (worker.tokens[i].hardware)
+            return hardware_threads;
+    return 1;
+}
+
 /* What the first message asks for. Returns the number of threads, with the module loaded. */
 static size_t main_handle_first(struct wire_span packet)
 {
@@ -205,7 +215,7 @@ static size_t main_handle_first(struct wire_span packet)
     if (frame.type != WORKER_LOAD || worker_load_parse(frame.body, &load))
         _exit(1);
     main_load(&load);
-    return load.threads;
+    return main_count_threads(load.threads);
 }
 
 static size_t main_receive_first(void)
