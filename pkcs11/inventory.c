@@ -157,7 +157,6 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
                                                               .token = token};
 
     keyring_hide(&worker->keys, token->number);
-    token->readable = false;
     CK_RV rv = token_refresh(token);
     if (rv == CKR_OK)
         rv = token_prepare(token);
@@ -175,7 +174,6 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
         r = inventory_put_private_keys(&inventory, false);
     if (r == 0 && token_needs_login(token))
         r = inventory_put_public_sides(&inventory);
-    token->readable = r == 0;
     return r == 0 ? CKR_OK : CKR_HOST_MEMORY;
 }
 

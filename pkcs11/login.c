@@ -105,6 +105,12 @@ static void login_try(struct worker *worker, const struct worker_login *msg, str
     }
     if (token->logged_in)
         return;
+    /* With no session to be had libp11 would wait for one for ever. */
+    rv = token_prepare(token);
+    if (rv != CKR_OK) {
+        login_set_failure(outcome, "C_OpenSession", rv);
+        return;
+    }
     uint32_t flags = token_flags(token);
     if (!msg->person && login_is_risky(flags)) {
         login_set_outcome(outcome, WORKER_E_REFUSED, CKR_OK,

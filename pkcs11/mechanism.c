@@ -56,17 +56,23 @@ uint32_t mechanism_flag_of_type(CK_MECHANISM_TYPE type)
         return MECHANISM_RSA_PKCS_PSS;
     case CKM_EDDSA:
         return MECHANISM_EDDSA;
+    case CKM_RSA_X_509:
+        return MECHANISM_RSA_X_509;
     default:
         return 0;
     }
 }
 
-uint32_t mechanism_flag(const struct scheme *scheme)
+bool mechanism_is_offered(const struct scheme *scheme, uint32_t offered)
 {
-    return mechanism_flag_of_type(mechanism_type(scheme));
+    uint32_t wanted = mechanism_flag_of_type(mechanism_type(scheme));
+
+    if (wanted == MECHANISM_RSA_PKCS_PSS)
+        wanted |= MECHANISM_RSA_X_509;
+    return offered & wanted;
 }
 
-int mechanism_prepare(const struct scheme *scheme, struct wire_span data,
+int mechanism_prepare(const struct scheme *scheme, unsigned int bits, struct wire_span data,
                       struct mechanism *ret_mechanism)
 {
     struct mechanism_hash hash = mechanism_hash(scheme->hash);
@@ -75,6 +81,9 @@ int mechanism_prepare(const struct scheme *scheme, struct wire_span data,
         return MECHANISM_E_DATA;
     ret_mechanism->ck = (CK_MECHANISM){.mechanism = mechanism_type(scheme)};
     ret_mechanism->input = data;
+    /* Whole bytes: the order of P-521 is longer than any digest. */
+    if (scheme->key_type == KEY_TYPE_EC && data.len > (bits + 7) / 8)
+        ret_mechanism->input.len = (bits + 7) / 8;
     if (scheme->padding == PADDING_PSS) {
         ret_mechanism->pss = (CK_RSA_PKCS_PSS_PARAMS){hash.type, hash.mgf, data.len};
         ret_mechanism->ck.pParameter = &ret_mechanism->pss;

@@ -25,6 +25,7 @@ enum mechanism_flags {
     MECHANISM_RSA_PKCS = 1u << 1,
     MECHANISM_RSA_PKCS_PSS = 1u << 2,
     MECHANISM_EDDSA = 1u << 3,
+    MECHANISM_RSA_X_509 = 1u << 4,
 };
 
 /* Points into itself: filled where it is used, never copied. */
@@ -35,20 +36,28 @@ struct mechanism {
     struct wire_span input; /* for C_Sign */
 };
 
-/** mechanism_flag() - the one bit that a token needs for the scheme. */
-uint32_t mechanism_flag(const struct scheme *scheme);
+/**
+ * mechanism_is_offered() - a token with these mechanisms can be asked for the scheme
+ * @offered:    enum mechanism_flags
+ *
+ * A token with raw RSA is asked for PSS, too, though it does not list it: tpm2-pkcs11 makes such
+ * signatures. One that does not says so.
+ */
+bool mechanism_is_offered(const struct scheme *scheme, uint32_t offered);
 
 /** mechanism_flag_of_type() - the bit of a mechanism in C_GetMechanismList; 0: none of ours. */
 uint32_t mechanism_flag_of_type(CK_MECHANISM_TYPE type);
 
 /**
  * mechanism_prepare() - everything that one signature needs
+ * @bits:       of the key; a digest longer than an EC key's order is cut here, from the right, as
+ *              ECDSA does it (FIPS 186-4 section 6.4): ykcs11 fails on it
  * @data:       borrowed as long as @ret_mechanism is used: digest, or Ed25519's message
  * @ret_mechanism: filled
  *
  * Return: 0, or MECHANISM_E_DATA.
  */
-int mechanism_prepare(const struct scheme *scheme, struct wire_span data,
+int mechanism_prepare(const struct scheme *scheme, unsigned int bits, struct wire_span data,
                       struct mechanism *ret_mechanism) _must_check_;
 
 #endif

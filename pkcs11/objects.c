@@ -4,8 +4,8 @@
 
 #include <openssl/err.h>
 
-/* Parameters and points that we know are shorter; explicit curve parameters are not wanted. */
-#define KEY_OBJECT_EC_PARAMS_MAX 64u
+/* Parameters with everything spelled out, as ykcs11 gives them, have up to some 450 bytes. */
+#define KEY_OBJECT_EC_PARAMS_MAX 1024u
 #define KEY_OBJECT_EC_POINT_MAX 256u
 
 void key_object_list_deinit(struct key_object_list *list)
@@ -39,7 +39,8 @@ static bool key_object_read_rsa(struct attribute_reader *reader, struct key_obje
     return object->has_key || modulus_len == 0 || exponent_len == 0;
 }
 
-static bool key_object_read_ec(struct attribute_reader *reader, struct key_object *object)
+static bool key_object_read_ec(struct attribute_reader *reader, CK_ULONG key_type,
+                               struct key_object *object)
 {
     uint8_t params[KEY_OBJECT_EC_PARAMS_MAX];
     uint8_t point[KEY_OBJECT_EC_POINT_MAX];
@@ -48,7 +49,9 @@ static bool key_object_read_ec(struct attribute_reader *reader, struct key_objec
     struct wire_span point_span = {point,
                                    attribute_get(reader, CKA_EC_POINT, point, sizeof(point))};
 
-    if (public_key_curve(params_span, &object->type, &object->bits))
+    /* A private key may keep its curve to itself, too. */
+    object->type = key_type == CKK_EC ? KEY_TYPE_EC : KEY_TYPE_ED25519;
+    if (params_span.len > 0 && public_key_curve(params_span, &object->type, &object->bits))
         return false;
     object->has_key = public_key_from_ec(params_span, point_span, &object->key) == 0;
     return true;
@@ -68,7 +71,7 @@ static bool key_object_read(struct attribute_reader *reader, CK_OBJECT_CLASS cla
     if (key_type == CKK_RSA)
         usable = key_object_read_rsa(reader, object);
     else if (key_type == CKK_EC || key_type == CKK_EC_EDWARDS)
-        usable = key_object_read_ec(reader, object);
+        usable = key_object_read_ec(reader, key_type, object);
     if (!usable || (class == CKO_PUBLIC_KEY && !object->has_key))
         return false;
     object->handle = reader->object;

@@ -3,11 +3,14 @@
 #include "pkcs11/public_key.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <string.h>
 
 #define PUBLIC_KEY_ED25519_LEN 32u
+#define PUBLIC_KEY_TAG_SEQUENCE 0x30
 #define PUBLIC_KEY_NUMBER_MAX (PUBLIC_KEY_RSA_BITS_MAX / 8)
 
 static void cleanup_pkey(EVP_PKEY **pkey)
@@ -64,6 +67,25 @@ static const struct public_key_curve {
 #undef CURVE
 };
 
+/*
+ * Parameters spelled out are of one of our curves when every one of them is that curve's, generator
+ * and cofactor included. The key is built on the named curve afterwards.
+ */
+static const struct public_key_curve *public_key_find_explicit(struct wire_span params)
+{
+    const unsigned char *at = params.data;
+    EC_GROUP *group = d2i_ECPKParameters(NULL, &at, (long)params.len);
+    int nid = group && at == params.data + params.len ? EC_GROUP_check_named_curve(group, 0, NULL)
+                                                      : NID_undef;
+
+    EC_GROUP_free(group);
+    ERR_clear_error();
+    for (size_t i = 0; nid != NID_undef && i < ARRAY_SIZE(public_key_curves); i++)
+        if (public_key_curves[i].group && OBJ_sn2nid(public_key_curves[i].group) == nid)
+            return &public_key_curves[i];
+    return NULL;
+}
+
 static const struct public_key_curve *public_key_find_curve(struct wire_span params)
 {
     for (size_t i = 0; i < ARRAY_SIZE(public_key_curves); i++) {
@@ -71,7 +93,9 @@ static const struct public_key_curve *public_key_find_curve(struct wire_span par
         if (params.len == curve->params_len && memcmp(params.data, curve->params, params.len) == 0)
             return curve;
     }
-    return NULL;
+    return params.len > 0 && params.data[0] == PUBLIC_KEY_TAG_SEQUENCE
+               ? public_key_find_explicit(params)
+               : NULL;
 }
 
 int public_key_curve(struct wire_span params, enum key_type *ret_type, unsigned int *ret_bits)

@@ -51,7 +51,8 @@ int public_key_from_rsa(struct wire_span modulus, struct wire_span exponent,
 
 /**
  * public_key_from_ec() - CKA_EC_PARAMS and CKA_EC_POINT
- * @params:     a named curve's OID, or edwards25519 in either of its forms
+ * @params:     a named curve's OID, that curve's parameters spelled out (ykcs11 does so), or
+ *              edwards25519 in either of its forms
  * @point:      a DER OCTET STRING, as the specification says, or bare, as some modules do
  */
 int public_key_from_ec(struct wire_span params, struct wire_span point,

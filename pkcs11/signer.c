@@ -114,7 +114,8 @@ static int signer_check(struct signer *signer, struct signing *signing)
         return 1;
     }
     if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type) ||
-        mechanism_prepare(signing->scheme, msg->data, &signing->mechanism)) {
+        mechanism_prepare(signing->scheme, signing->key->public_key.bits, msg->data,
+                          &signing->mechanism)) {
         signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key or the data");
         return 1;
     }
@@ -125,7 +126,7 @@ static int signer_check(struct signer *signer, struct signing *signing)
                       locked ? "the token wants a login first" : "the private key is not there");
         return 1;
     }
-    if (!(signing->token->mechanisms & mechanism_flag(signing->scheme))) {
+    if (!mechanism_is_offered(signing->scheme, signing->token->mechanisms)) {
         signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
         return 1;
     }

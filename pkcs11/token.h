@@ -18,7 +18,6 @@ struct token {
     uint32_t mechanisms; /* enum mechanism_flags */
     bool hardware;
     bool logged_in;
-    bool readable;             /* its objects were read since the worker started */
     CK_SESSION_HANDLE session; /* for reading objects; CK_INVALID_HANDLE: none */
     struct text label;
     struct text serial;

@@ -14,7 +14,7 @@ static const struct scheme *prepare(uint32_t code, size_t len, struct mechanism 
     const struct scheme *scheme = scheme_find(code);
 
     assert_non_null(scheme);
-    assert_int_equal(mechanism_prepare(scheme, (struct wire_span){bytes, len}, mechanism), 0);
+    assert_int_equal(mechanism_prepare(scheme, 521, (struct wire_span){bytes, len}, mechanism), 0);
     return scheme;
 }
 
@@ -29,6 +29,29 @@ static void test_prepare_ecdsa(void **state)
     assert_int_equal(mechanism.ck.ulParameterLen, 0);
     assert_ptr_equal(mechanism.input.data, bytes);
     assert_int_equal(mechanism.input.len, 48);
+}
+
+static void test_prepare_ecdsa_cuts_long_digests(void **state)
+{
+    static const struct {
+        unsigned int bits;
+        size_t digest;
+        size_t input;
+    } cases[] = {{256, 32, 32}, {256, 48, 32}, {256, 64, 32}, {384, 48, 48},
+                 {384, 64, 48}, {384, 32, 32}, {521, 64, 64}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mechanism mechanism;
+        uint32_t code = cases[i].digest == 32   ? SCHEME_ECDSA_SHA256
+                        : cases[i].digest == 48 ? SCHEME_ECDSA_SHA384
+                                                : SCHEME_ECDSA_SHA512;
+        assert_int_equal(mechanism_prepare(scheme_find(code), cases[i].bits,
+                                           (struct wire_span){bytes, cases[i].digest}, &mechanism),
+                         0);
+        assert_ptr_equal(mechanism.input.data, bytes);
+        assert_int_equal(mechanism.input.len, cases[i].input);
+    }
 }
 
 static void test_prepare_pss(void **state)
@@ -115,20 +138,32 @@ static void test_prepare_wrong_digest_length(void **state)
         const struct scheme *scheme = scheme_find(schemes[i]);
         for (size_t len = 0; len <= 80; len++) {
             struct mechanism mechanism;
-            int r = mechanism_prepare(scheme, (struct wire_span){bytes, len}, &mechanism);
+            int r = mechanism_prepare(scheme, 521, (struct wire_span){bytes, len}, &mechanism);
             assert_int_equal(r, len == hash_len(scheme->hash) ? 0 : MECHANISM_E_DATA);
         }
     }
 }
 
-static void test_flags(void **state)
+static void test_is_offered(void **state)
 {
+    static const struct {
+        uint32_t scheme;
+        uint32_t offered;
+    } cases[] = {
+        {SCHEME_ECDSA_SHA256, MECHANISM_ECDSA},
+        {SCHEME_RSA_PKCS1_SHA256, MECHANISM_RSA_PKCS},
+        {SCHEME_RSA_PSS_PSS_SHA256, MECHANISM_RSA_PKCS_PSS},
+        {SCHEME_RSA_PSS_RSAE_SHA256, MECHANISM_RSA_X_509},
+        {SCHEME_ED25519, MECHANISM_EDDSA},
+    };
+
     (void)state;
-    assert_int_equal(mechanism_flag(scheme_find(SCHEME_ECDSA_SHA256)), MECHANISM_ECDSA);
-    assert_int_equal(mechanism_flag(scheme_find(SCHEME_RSA_PKCS1_SHA256)), MECHANISM_RSA_PKCS);
-    assert_int_equal(mechanism_flag(scheme_find(SCHEME_RSA_PSS_PSS_SHA256)),
-                     MECHANISM_RSA_PKCS_PSS);
-    assert_int_equal(mechanism_flag(scheme_find(SCHEME_ED25519)), MECHANISM_EDDSA);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_true(mechanism_is_offered(scheme_find(cases[i].scheme), cases[i].offered));
+        assert_false(mechanism_is_offered(scheme_find(cases[i].scheme), 0));
+    }
+    assert_false(mechanism_is_offered(scheme_find(SCHEME_RSA_PKCS1_SHA256), MECHANISM_RSA_X_509));
+    assert_false(mechanism_is_offered(scheme_find(SCHEME_ECDSA_SHA256), ~MECHANISM_ECDSA));
     assert_int_equal(mechanism_flag_of_type(CKM_SHA256_RSA_PKCS), 0);
 }
 
@@ -136,11 +171,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prepare_ecdsa),
+        cmocka_unit_test(test_prepare_ecdsa_cuts_long_digests),
         cmocka_unit_test(test_prepare_pss),
         cmocka_unit_test(test_prepare_pkcs1),
         cmocka_unit_test(test_prepare_eddsa),
         cmocka_unit_test(test_prepare_wrong_digest_length),
-        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_is_offered),
     };
 
     return cmocka_run_group_tests_name("mechanism", tests, NULL, NULL);

@@ -273,6 +273,40 @@ static void test_explicit_parameters_are_refused(void **state)
     OPENSSL_free(der);
 }
 
+/* CKA_EC_PARAMS spelled out (ykcs11) give the key on the named curve; a changed parameter, none. */
+static void test_ec_explicit_params(void **state)
+{
+    struct keys *keys = *state;
+    uint8_t point[65];
+    unsigned char *params = NULL;
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    struct public_key key;
+
+    EC_GROUP_set_asn1_flag(group, OPENSSL_EC_EXPLICIT_CURVE);
+    int len = i2d_ECPKParameters(group, &params);
+    assert_true(len > 200);
+    struct wire_span params_span = {params, (size_t)len};
+    struct wire_span point_span = {point, get_point(keys->p256, point, sizeof(point))};
+    assert_int_equal(public_key_from_ec(params_span, point_span, &key), 0);
+    assert_is(&key, keys->p256);
+    public_key_deinit(&key);
+    size_t refused = 0;
+    for (int i = 0; i < len; i += 3) {
+        params[i] ^= 1;
+        int r = public_key_from_ec(params_span, point_span, &key);
+        /* The seed and the cofactor say nothing about the curve. */
+        if (r == 0) {
+            assert_is(&key, keys->p256);
+            public_key_deinit(&key);
+        }
+        refused += r == PUBLIC_KEY_E_UNSUPPORTED;
+        params[i] ^= 1;
+    }
+    assert_true(refused > 60);
+    OPENSSL_free(params);
+    EC_GROUP_free(group);
+}
+
 static void test_copy(void **state)
 {
     struct keys *keys = *state;
@@ -302,6 +336,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rsa_pss_is_same_key, setup, teardown),
         cmocka_unit_test(test_other_kinds_are_refused),
         cmocka_unit_test_setup_teardown(test_explicit_parameters_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ec_explicit_params, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy, setup, teardown),
     };
 
