@@ -132,7 +132,8 @@ int provider_get_params(void *context, OSSL_PARAM params[])
            (!status || OSSL_PARAM_set_int(status, 1));
 }
 
-/* OSSL_ITEM has no const; nobody writes through it. */
+/* Many programs show this and nothing more, so it names the remedy where there is one.
+ * OSSL_ITEM has no const; nobody writes through it. */
 #define REASON(reason, text)                \
     {                                       \
         (reason), (void *)(uintptr_t)(text) \
@@ -141,22 +142,22 @@ int provider_get_params(void *context, OSSL_PARAM params[])
 const OSSL_ITEM *provider_reasons(void *context)
 {
     static const OSSL_ITEM reasons[] = {
-        REASON(MTLS_AGENT_E_PROTOCOL, "protocol error"),
-        REASON(MTLS_AGENT_E_VERSION, "no common protocol version"),
-        REASON(MTLS_AGENT_E_POLICY, "refused by policy"),
-        REASON(MTLS_AGENT_E_NO_KEY, "no such key"),
-        REASON(MTLS_AGENT_E_AMBIGUOUS, "ambiguous key name"),
-        REASON(MTLS_AGENT_E_TOKEN_GONE, "token not there"),
-        REASON(MTLS_AGENT_E_LOCKED, "token locked"),
-        REASON(MTLS_AGENT_E_PIN, "PIN refused"),
-        REASON(MTLS_AGENT_E_BUSY, "agent busy"),
-        REASON(MTLS_AGENT_E_TIMEOUT, "timeout"),
-        REASON(MTLS_AGENT_E_INTERNAL, "agent failure"),
-        REASON(MTLS_AGENT_E_NO_AGENT, "no agent"),
+        REASON(MTLS_AGENT_E_PROTOCOL, "the agent speaks another protocol"),
+        REASON(MTLS_AGENT_E_VERSION, "no common protocol version with the agent"),
+        REASON(MTLS_AGENT_E_POLICY, "refused by the agent's policy"),
+        REASON(MTLS_AGENT_E_NO_KEY, "the agent has no such key (mtls list)"),
+        REASON(MTLS_AGENT_E_AMBIGUOUS, "the name fits several keys (mtls list)"),
+        REASON(MTLS_AGENT_E_TOKEN_GONE, "the token is not there"),
+        REASON(MTLS_AGENT_E_LOCKED, "the token is locked (mtls unlock)"),
+        REASON(MTLS_AGENT_E_PIN, "the token refused its PIN"),
+        REASON(MTLS_AGENT_E_BUSY, "the agent is busy"),
+        REASON(MTLS_AGENT_E_TIMEOUT, "no answer from the agent in time"),
+        REASON(MTLS_AGENT_E_INTERNAL, "the agent or its token failed"),
+        REASON(MTLS_AGENT_E_NO_AGENT, "no mtls-agent listens at the socket"),
         REASON(MTLS_AGENT_E_CONNECTION, "connection to the agent lost"),
         REASON(MTLS_AGENT_E_MEMORY, "out of memory"),
         REASON(MTLS_AGENT_E_ARGUMENT, "bad argument"),
-        REASON(PROVIDER_R_REFERENCE, "bad key reference"),
+        REASON(PROVIDER_R_REFERENCE, "damaged key reference (mtls key-ref)"),
         REASON(PROVIDER_R_KEY, "unsupported key"),
         REASON(PROVIDER_R_DIGEST, "unsupported digest"),
         REASON(PROVIDER_R_PADDING, "unsupported padding"),

@@ -16,9 +16,12 @@ int lookup_keys(struct provider_context *context, const char *uri, bool is_singl
     if (r)
         return provider_raise(context, PROVIDER_R_REFERENCE,
                               "The URI is not of the form mtls-agent:NAME.");
+    int saved_errno = errno;
     if (is_single)
         r = mtls_agent_find(context->agent, selector, ret_keys, &error);
     else
         r = mtls_agent_list(context->agent, *selector ? selector : NULL, ret_keys, &error);
+    /* Some programs take errno for the reason; the reason is in OpenSSL's queue. */
+    errno = saved_errno;
     return r ? provider_raise_agent(context, &error) : 1;
 }

@@ -133,8 +133,12 @@ static int signature_ask(struct signature *signature, const struct scheme *schem
         return provider_raise(signature->context, PROVIDER_R_BUFFER,
                               "The signature needs %zu bytes of room.",
                               public_key_signature_max(&key->public_key));
-    if (mtls_agent_sign(key->agent, key->hash, scheme->code, kind, content.data, content.len, sig,
-                        sig_size, sig_len, &error))
+    int saved_errno = errno;
+    int r = mtls_agent_sign(key->agent, key->hash, scheme->code, kind, content.data, content.len,
+                            sig, sig_size, sig_len, &error);
+    /* Some programs take errno for the reason; the reason is in OpenSSL's queue. */
+    errno = saved_errno;
+    if (r)
         return provider_raise_agent(signature->context, &error);
     return 1;
 }
