@@ -81,7 +81,7 @@ bool fixture_is_signature(const struct fixture *fixture, int key, struct wire_sp
 /** fixture_assert_signs() - one shot over a CertificateVerify content, and it verifies. */
 void fixture_assert_signs(const struct fixture *fixture, int key, EVP_PKEY *pkey);
 
-/** fixture_assert_error() - the newest entry is of the provider and this reason; clears all. */
+/** fixture_assert_error() - the queue has this reason of the provider; clears it. */
 void fixture_assert_error(int reason);
 
 #endif

@@ -218,7 +218,7 @@ static void test_other_message_is_digest_and_refused_with_the_reason(void **stat
         EVP_MD_CTX *ctx = fixture_sign_init(fixture, i, pkey);
         assert_true(EVP_DigestSign(ctx, signature_buffer, &len, (const unsigned char *)message,
                                    sizeof(message)) <= 0);
-        (void)ERR_peek_last_error_data(&data, &flags);
+        (void)ERR_peek_error_data(&data, &flags);
         assert_non_null(strstr(data, "sign = digest"));
         fixture_assert_error(MTLS_AGENT_E_POLICY);
         EVP_MD_CTX_free(ctx);
@@ -324,6 +324,8 @@ static void test_longest_message_passes_and_a_longer_one_is_refused_here(void **
                 0);
     fixture_assert_error(PROVIDER_R_MESSAGE);
     assert_int_equal(fixture_log_count(fixture, "sign "), before);
+    EVP_MD_CTX_free(ctx);
+    ctx = fixture_sign_init(fixture, FIXTURE_ED25519, pkey);
     assert_true(EVP_DigestSign(ctx, signature_buffer, &len, message, SIGNATURE_MESSAGE_MAX) <= 0);
     fixture_assert_error(MTLS_AGENT_E_POLICY); /* it went all the way */
     EVP_MD_CTX_free(ctx);
@@ -457,6 +459,7 @@ static void test_certificate_request_is_signed_and_verifies(void **state)
     for (int i = 0; i < FIXTURE_KEY_COUNT; i++) {
         EVP_PKEY *pkey = fixture_load(fixture, i);
         X509_REQ *request = X509_REQ_new_ex(fixture->libctx, NULL);
+        assert_true(X509_REQ_set_version(request, X509_REQ_VERSION_1));
         assert_true(X509_REQ_set_pubkey(request, pkey));
         EVP_MD_CTX *ctx = fixture_sign_init(fixture, i, pkey);
         assert_true(X509_REQ_sign_ctx(request, ctx) > 0);
@@ -482,7 +485,7 @@ static void test_error_of_the_agent_reaches_the_queue_with_its_sentence(void **s
     EVP_PKEY *pkey = fixture_load(fixture, FIXTURE_P256);
     EVP_MD_CTX *ctx = fixture_sign_init(fixture, FIXTURE_P256, pkey);
     assert_true(EVP_DigestSign(ctx, signature_buffer, &len, content.data, content.len) <= 0);
-    (void)ERR_peek_last_error_data(&data, &flags);
+    (void)ERR_peek_error_data(&data, &flags);
     assert_string_equal(data, "The card was pulled: insert it again.");
     fixture_assert_error(MTLS_AGENT_E_TOKEN_GONE);
     EVP_MD_CTX_free(ctx);
