@@ -117,6 +117,14 @@ static void agent_store_name(struct mtls_agent *agent, const char *name)
     agent->client_name[len] = '\0';
 }
 
+static struct mtls_agent *agent_release(struct mtls_agent *agent)
+{
+    fork_guard_deinit(&agent->guard);
+    free(agent->path);
+    free(agent);
+    return NULL;
+}
+
 struct mtls_agent *mtls_agent_new(const char *socket_path)
 {
     struct mtls_agent *agent = calloc(1, sizeof(*agent));
@@ -127,19 +135,10 @@ struct mtls_agent *mtls_agent_new(const char *socket_path)
     agent_store_name(agent, program_invocation_short_name);
     if (socket_path)
         agent->path = strdup(socket_path);
-    else
-        (void)!paths_socket(&agent->path);
-    if (!agent->path || fork_guard_init(&agent->guard)) {
-        free(agent->path);
-        free(agent);
-        return NULL;
-    }
-    if (agent_init_locks(agent)) {
-        fork_guard_deinit(&agent->guard);
-        free(agent->path);
-        free(agent);
-        return NULL;
-    }
+    else if (paths_socket(&agent->path))
+        agent->path = NULL;
+    if (!agent->path || fork_guard_init(&agent->guard) || agent_init_locks(agent))
+        return agent_release(agent);
     return agent;
 }
 
@@ -148,15 +147,13 @@ struct mtls_agent *mtls_agent_free(struct mtls_agent *agent)
     if (!agent)
         return NULL;
     agent_lock(agent);
-    if (agent->connection)
-        agent_drop_connection(agent, agent->connection);
+    struct connection *connection = agent->connection;
+    if (connection)
+        agent_drop_connection(agent, connection);
     agent_unlock(agent);
     (void)pthread_cond_destroy(&agent->connect_done);
     (void)pthread_mutex_destroy(&agent->mutex);
-    fork_guard_deinit(&agent->guard);
-    free(agent->path);
-    free(agent);
-    return NULL;
+    return agent_release(agent);
 }
 
 void mtls_agent_set_deadline(struct mtls_agent *agent, unsigned int deadline_ms)

@@ -267,7 +267,7 @@ static int call_write(struct mtls_agent *agent, struct connection *connection, s
     call->id = call_next_id(connection);
     if (call->type->encode(out, call)) {
         wire_writer_reset(out);
-        return -EMSGSIZE;
+        return -ENOMEM;
     }
     size_t len = out->len;
     call_list_append(connection, call);
@@ -294,23 +294,20 @@ static int call_send(struct mtls_agent *agent, struct connection *connection, st
     return r;
 }
 
-/* A request that did not leave. Replies to others may still be on their way: they are left alone.
- */
+/* A request that did not leave. Replies to others may still come: their readers go on. */
 static void call_handle_unsent(struct mtls_agent *agent, struct connection *connection,
                                struct call *call, int r)
 {
-    int code = 0;
-
     if (r == CONNECTION_E_TIMEOUT) {
-        code = call_set_timeout(agent, call);
-    } else if (r == -EMSGSIZE) {
-        code = client_error_set(call->error, MTLS_AGENT_E_ARGUMENT, "%s", call->type->too_long);
-    } else {
-        call->may_retry = r == CONNECTION_E_RESET;
-        code = call_set_broken(agent, call, r);
-        agent_drop_connection(agent, connection);
+        call_finish(connection, call, call_set_timeout(agent, call));
+        return;
     }
-    call_finish(connection, call, code);
+    call->may_retry = r == CONNECTION_E_RESET;
+    call_finish(connection, call, call_set_broken(agent, call, r));
+    if (r == -ENOMEM)
+        return;
+    connection->is_broken = true;
+    agent_drop_connection(agent, connection);
 }
 
 static int call_attempt(struct mtls_agent *agent, struct call *call)

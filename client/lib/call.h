@@ -22,9 +22,9 @@ struct call;
 
 /* What one kind of request is. Both functions run with the handle's lock and must not block. */
 struct call_type {
-    uint8_t reply;        /* enum protocol_type of the answer */
-    bool is_idempotent;   /* may be carried out twice */
-    const char *too_long; /* the error when the frame would be over WIRE_FRAME_MAX */
+    uint8_t reply;      /* enum protocol_type of the answer */
+    bool is_idempotent; /* may be carried out twice */
+    /* appends one frame, which the caller made sure is not too long: fails without memory alone */
     int (*encode)(struct wire_writer *writer, const struct call *call);
     /* 0; MTLS_AGENT_E_PROTOCOL when the body is not a reply, which ends the connection; another
      * code when only this call fails. It fills call->error in the second case. */

@@ -375,27 +375,33 @@ static int connection_greet(struct connection *connection, const char *path,
     return connection_take_hello_reply(path, &frame, error);
 }
 
+/* Takes @fd, also when it fails. */
+static struct connection *connection_alloc(int fd)
+{
+    _cleanup_close_ int owned_fd = fd;
+    _cleanup_free_ struct connection *connection = calloc(1, sizeof(*connection));
+
+    if (!connection || deadline_init_condition(&connection->writer_left))
+        return NULL;
+    connection->ref_count = 1;
+    atomic_init(&connection->fd, TAKE_FD(owned_fd));
+    wire_writer_init(&connection->out, CONNECTION_OUT_MAX);
+    return TAKE_PTR(connection);
+}
+
 int connection_new(const char *path, const char *client_name, uint64_t deadline_us,
                    struct connection **ret_connection, bool *ret_retry,
                    struct mtls_agent_error *error)
 {
-    _cleanup_close_ int fd = -1;
+    int fd = -1;
 
     *ret_retry = false;
     int r = connection_open(path, deadline_us, &fd, error);
     if (r)
         return r;
-    struct connection *memory = calloc(1, sizeof(*memory));
-    if (!memory)
+    _cleanup_(cleanup_connection) struct connection *connection = connection_alloc(fd);
+    if (!connection)
         return client_error_set_memory(error);
-    if (deadline_init_condition(&memory->writer_left)) {
-        free(memory);
-        return client_error_set_memory(error);
-    }
-    _cleanup_(cleanup_connection) struct connection *connection = memory;
-    connection->ref_count = 1;
-    atomic_init(&connection->fd, TAKE_FD(fd));
-    wire_writer_init(&connection->out, CONNECTION_OUT_MAX);
     r = connection_greet(connection, path, client_name, deadline_us, ret_retry, error);
     if (r)
         return r;

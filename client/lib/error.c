@@ -24,11 +24,12 @@ SAME_CODE(MTLS_AGENT_E_INTERNAL, PROTOCOL_E_INTERNAL);
 int client_error_set(struct mtls_agent_error *error, enum mtls_agent_code code, const char *format,
                      ...)
 {
+    va_list args;
+
     if (!error)
         return (int)code;
-    va_list args;
-    va_start(args, format);
     error->code = code;
+    va_start(args, format);
     (void)vsnprintf(error->text, sizeof(error->text), format, args);
     va_end(args);
     return (int)code;

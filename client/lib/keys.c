@@ -92,7 +92,6 @@ static int keys_handle_reply(struct call *call, struct wire_span body)
 static const struct call_type list_type = {
     .reply = PROTOCOL_LIST_REPLY,
     .is_idempotent = true,
-    .too_long = "the key's name is too long",
     .encode = keys_encode,
     .handle_reply = keys_handle_reply,
 };
@@ -155,26 +154,40 @@ static struct mtls_agent_keys *keys_from_pages(const struct key_pages *pages)
     return keys;
 }
 
-int mtls_agent_list(struct mtls_agent *agent, const char *selector,
-                    struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
+/* NULL with the code in *ret_code. */
+static struct mtls_agent_keys *keys_fetch(struct mtls_agent *agent, const char *selector,
+                                          int *ret_code, struct mtls_agent_error *error)
 {
     _cleanup_(cleanup_key_pages) struct key_pages pages = {.selector = selector};
     char shown[256];
-    int code = selector_check(selector, error);
 
-    if (code == 0)
-        code = keys_gather(agent, &pages, error);
-    if (code)
-        return code;
-    if (pages.count == 0 && selector && *selector)
-        return client_error_set(error, MTLS_AGENT_E_NO_KEY,
-                                "no key is named \"%s\"; `mtls list` shows those that are there",
-                                escape_cstring(selector, shown, sizeof(shown)));
+    *ret_code = selector_check(selector, error);
+    if (*ret_code == 0)
+        *ret_code = keys_gather(agent, &pages, error);
+    if (*ret_code)
+        return NULL;
+    if (pages.count == 0 && selector && *selector) {
+        *ret_code =
+            client_error_set(error, MTLS_AGENT_E_NO_KEY,
+                             "no key is named \"%s\"; `mtls list` shows those that are there",
+                             escape_cstring(selector, shown, sizeof(shown)));
+        return NULL;
+    }
     struct mtls_agent_keys *keys = keys_from_pages(&pages);
     if (!keys)
-        return client_error_set_memory(error);
-    *ret_keys = keys;
-    return 0;
+        *ret_code = client_error_set_memory(error);
+    return keys;
+}
+
+int mtls_agent_list(struct mtls_agent *agent, const char *selector,
+                    struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
+{
+    int code = 0;
+    struct mtls_agent_keys *keys = keys_fetch(agent, selector, &code, error);
+
+    if (keys)
+        *ret_keys = keys;
+    return code;
 }
 
 /* "... fits several keys: a, b, c": as many names as there is room for. */
@@ -205,22 +218,22 @@ static int keys_explain_ambiguous(const char *selector, const struct mtls_agent_
 int mtls_agent_find(struct mtls_agent *agent, const char *selector,
                     struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
 {
-    struct mtls_agent_keys *keys = NULL;
-    int code = mtls_agent_list(agent, selector, &keys, error);
+    int code = 0;
+    struct mtls_agent_keys *keys = keys_fetch(agent, selector, &code, error);
 
-    if (code)
+    if (!keys)
         return code;
+    if (keys->count == 1) {
+        *ret_keys = keys;
+        return 0;
+    }
     if (keys->count == 0)
         code = client_error_set(error, MTLS_AGENT_E_NO_KEY,
                                 "the agent has no key; `mtls status` tells which tokens it sees");
-    else if (keys->count > 1)
+    else
         code = keys_explain_ambiguous(selector, keys, error);
-    if (code) {
-        (void)mtls_agent_keys_free(keys);
-        return code;
-    }
-    *ret_keys = keys;
-    return 0;
+    (void)mtls_agent_keys_free(keys);
+    return code;
 }
 
 size_t mtls_agent_keys_count(const struct mtls_agent_keys *keys)

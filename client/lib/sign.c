@@ -12,6 +12,10 @@ _Static_assert((int)MTLS_AGENT_TLS13 == (int)SIGN_KIND_TLS13, "kinds are those o
 _Static_assert((int)MTLS_AGENT_TLS12 == (int)SIGN_KIND_TLS12, "kinds are those of the wire");
 _Static_assert((int)MTLS_AGENT_DIGEST == (int)SIGN_KIND_DIGEST, "kinds are those of the wire");
 
+/* Type, id, deadline, key hash, scheme and kind, and the length of the content. */
+#define SIGN_OVERHEAD (1u + 4u + 4u + 4u + PROTOCOL_KEY_HASH_LEN + 4u + 1u + 4u)
+#define SIGN_CONTENT_MAX (WIRE_FRAME_MAX - SIGN_OVERHEAD)
+
 struct sign_context {
     struct wire_span hash;
     uint16_t scheme;
@@ -56,7 +60,6 @@ static int sign_handle_reply(struct call *call, struct wire_span body)
 
 static const struct call_type sign_type = {
     .reply = PROTOCOL_SIGN_REPLY,
-    .too_long = "what is to be signed is longer than 256 KiB; no TLS handshake is",
     .encode = sign_encode,
     .handle_reply = sign_handle_reply,
 };
@@ -71,11 +74,16 @@ int mtls_agent_sign(struct mtls_agent *agent, const uint8_t hash[MTLS_AGENT_KEY_
         .scheme = scheme,
         .kind = (uint8_t)kind,
         .content = {content, content_len},
-        .signature = signature,
         .signature_size = signature_size,
     };
     struct call call = {.type = &sign_type, .context = &context, .pass_fd = -1, .error = error};
 
+    context.signature = signature;
+    if (content_len > SIGN_CONTENT_MAX)
+        return client_error_set(error, MTLS_AGENT_E_ARGUMENT,
+                                "what is to be signed has %zu bytes, at most %u are taken; no TLS "
+                                "handshake is so long",
+                                content_len, SIGN_CONTENT_MAX);
     int code = call_run(agent, &call);
     if (code == 0)
         *signature_len = context.signature_len;

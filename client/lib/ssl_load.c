@@ -26,34 +26,35 @@ static int ssl_find_module(char path[PATH_MAX])
     return len < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int ssl_load_module(ssl_module_fn *ret_use, struct mtls_agent_error *error)
+/* NULL with @error filled when the module is not there. */
+static ssl_module_fn ssl_load_module(struct mtls_agent_error *error)
 {
     static _Atomic(ssl_module_fn) loaded;
+    ssl_module_fn use = atomic_load(&loaded);
     char path[PATH_MAX] = SSL_MODULE_FILE;
     char shown[640];
 
-    *ret_use = atomic_load(&loaded);
-    if (*ret_use)
-        return 0;
+    if (use)
+        return use;
     void *module =
         ssl_find_module(path) == 0 ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
-    *ret_use = module ? (ssl_module_fn)dlsym(module, SSL_MODULE_SYMBOL) : NULL;
-    if (!*ret_use) {
+    use = module ? (ssl_module_fn)dlsym(module, SSL_MODULE_SYMBOL) : NULL;
+    if (!use) {
         const char *reason = dlerror();
-        return client_error_set(error, MTLS_AGENT_E_TLS,
-                                "the library's part for OpenSSL cannot be loaded (is mtls-agent "
-                                "installed as a whole?): %s",
-                                escape_cstring(reason ? reason : path, shown, sizeof(shown)));
+        (void)client_error_set(error, MTLS_AGENT_E_TLS,
+                               "the library's part for OpenSSL cannot be loaded (is mtls-agent "
+                               "installed as a whole?): %s",
+                               escape_cstring(reason ? reason : path, shown, sizeof(shown)));
+        return NULL;
     }
-    atomic_store(&loaded, *ret_use);
-    return 0;
+    atomic_store(&loaded, use);
+    return use;
 }
 
 int mtls_agent_use_ssl_ctx(struct ssl_ctx_st *ssl_ctx, const char *selector,
                            struct mtls_agent *agent, struct mtls_agent_error *error)
 {
-    ssl_module_fn use = NULL;
-    int code = ssl_load_module(&use, error);
+    ssl_module_fn use = ssl_load_module(error);
 
-    return code ? code : use(ssl_ctx, selector, agent, error);
+    return use ? use(ssl_ctx, selector, agent, error) : (int)MTLS_AGENT_E_TLS;
 }

@@ -127,7 +127,6 @@ static int status_handle_reply(struct call *call, struct wire_span body)
 static const struct call_type status_type = {
     .reply = PROTOCOL_STATUS_REPLY,
     .is_idempotent = true,
-    .too_long = "the request is too long",
     .encode = status_encode,
     .handle_reply = status_handle_reply,
 };

@@ -41,7 +41,6 @@ static int token_handle_reply(struct call *call, struct wire_span body)
 
 static const struct call_type unlock_type = {
     .reply = PROTOCOL_UNLOCK_REPLY,
-    .too_long = "the token's name is too long",
     .encode = token_encode_unlock,
     .handle_reply = token_handle_reply,
 };
@@ -49,7 +48,6 @@ static const struct call_type unlock_type = {
 static const struct call_type lock_type = {
     .reply = PROTOCOL_LOCK_REPLY,
     .is_idempotent = true,
-    .too_long = "the token's name is too long",
     .encode = token_encode_lock,
     .handle_reply = token_handle_reply,
 };

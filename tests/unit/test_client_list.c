@@ -320,7 +320,8 @@ static void script_unlock(struct peer_side *side)
     if (protocol_token_request_parse((struct wire_span){request.body, request.len}, &unlock) ||
         !wire_span_is_equal(unlock.selector, WIRE_SPAN_LITERAL("demo")))
         peer_fail("unlock request");
-    if (conn.passed_fd < 0 || read(conn.passed_fd, pin, sizeof(pin)) != 4 || memcmp(pin, "1234", 4))
+    if (conn.passed_fd < 0 || read(conn.passed_fd, pin, sizeof(pin)) != 4 ||
+        memcmp(pin, "1234", 4) != 0)
         peer_fail("the PIN is not in the pipe");
     peer_reply_error(&conn, request.id, PROTOCOL_E_PIN, "2 tries left");
 
