@@ -302,6 +302,75 @@ static void test_inventory_hostile_attributes(void **state)
         }
 }
 
+/* A token of hardware is asked by several threads at once; every request has one answer. */
+static void test_sign_parallel(void **state)
+{
+    enum { WINDOW = 32, ROUNDS = 5 };
+    struct token_fixture *fixture = *state;
+    struct wire_span data = digest_for(SCHEME_ECDSA_SHA256);
+    bool seen[WINDOW * ROUNDS] = {false};
+
+    token_fixture_write(fixture, "ctl", "hardware\nC_Sign delay 2\n");
+    token_fixture_start(fixture, getenv("P11FAULT_SO"), 4, VERIFY_AUTO);
+    token_fixture_login(fixture);
+    struct worker_key key = *token_fixture_key(fixture, "ec");
+    uint32_t first = fixture->worker.seq + 1;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t slot = 0; slot < WINDOW; slot++)
+            (void)worker_process_send_sign(&fixture->worker, slot, key.key, SCHEME_ECDSA_SHA256,
+                                           data, NULL);
+        for (size_t i = 0; i < WINDOW; i++) {
+            const struct worker_reply *reply =
+                worker_process_read_reply(&fixture->worker, WORKER_SIGN_REPLY);
+            assert_int_equal(reply->result, WORKER_OK);
+            assert_true(signature_is_valid(key.spki, SCHEME_ECDSA_SHA256, data, reply->signature));
+            assert_in_range(reply->seq - first, 0, WINDOW * ROUNDS - 1);
+            assert_false(seen[reply->seq - first]);
+            seen[reply->seq - first] = true;
+        }
+    }
+}
+
+/* A login in the middle of the load waits for nobody for long, and harms nobody. */
+static void test_sign_parallel_with_logins(void **state)
+{
+    enum { WINDOW = 8, ROUNDS = 10 };
+    struct token_fixture *fixture = *state;
+    struct wire_span data = digest_for(SCHEME_ECDSA_SHA256);
+
+    token_fixture_write(fixture, "ctl", "hardware\n");
+    token_fixture_start(fixture, getenv("P11FAULT_SO"), 4, VERIFY_AUTO);
+    token_fixture_login(fixture);
+    uint32_t key = token_fixture_key(fixture, "ec")->key;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        size_t answers = 0;
+        size_t logins = 0;
+        _cleanup_(cleanup_wire_writer) struct wire_writer writer;
+        const struct worker_logout logout = {9000, 0};
+
+        for (uint32_t slot = 0; slot < WINDOW; slot++)
+            (void)worker_process_send_sign(&fixture->worker, slot, key, SCHEME_ECDSA_SHA256, data,
+                                           NULL);
+        wire_writer_init(&writer, WIRE_FRAME_MAX);
+        assert_int_equal(worker_logout_encode(&writer, &logout), 0);
+        worker_process_send(&fixture->worker, &writer, -1);
+        while (answers < WINDOW || logins < 1) {
+            assert_true(worker_process_receive(&fixture->worker));
+            if (fixture->worker.frame.type == WORKER_LOGIN_REPLY)
+                logins++;
+            if (fixture->worker.frame.type != WORKER_SIGN_REPLY)
+                continue;
+            assert_int_equal(worker_reply_parse(fixture->worker.frame.body, &fixture->worker.reply),
+                             0);
+            assert_true(fixture->worker.reply.result == WORKER_OK ||
+                        fixture->worker.reply.result == WORKER_E_LOCKED);
+            answers++;
+        }
+        token_fixture_login(fixture);
+        assert_int_equal(sign(fixture, "ec"), WORKER_OK);
+    }
+}
+
 static void test_login_state_lost(void **state)
 {
     struct token_fixture *fixture = *state;
@@ -332,6 +401,8 @@ int main(void)
         cmocka_unit_test_setup(test_sign_ill_behaviour_is_contained, setup),
         cmocka_unit_test_setup(test_sign_module_calls_exit, setup),
         cmocka_unit_test_setup(test_inventory_hostile_attributes, setup),
+        cmocka_unit_test_setup(test_sign_parallel, setup),
+        cmocka_unit_test_setup(test_sign_parallel_with_logins, setup),
         cmocka_unit_test_setup(test_login_state_lost, setup),
     };
 
