@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/der_ecdsa.h"
+#include "fuzz_ops.h"
 #include "golden_frames.h"
 #include "message_table.h"
 
@@ -78,6 +79,63 @@ static int write_golden(const char *golden_dir)
     return r;
 }
 
+static void put_step(struct wire_writer *steps, uint8_t op, struct wire_span payload)
+{
+    wire_put_u8(steps, op);
+    wire_put_u8(steps, (uint8_t)(payload.len >> 8));
+    wire_put_u8(steps, (uint8_t)payload.len);
+    for (size_t i = 0; i < payload.len; i++)
+        wire_put_u8(steps, payload.data[i]);
+}
+
+/* For the fuzzers of the whole core: each message once, after what must come before it. */
+static int write_steps(const char *fuzzer, const struct message_row *rows, size_t count,
+                       struct wire_span before, uint8_t op)
+{
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_(cleanup_wire_writer) struct wire_writer message = {0};
+        _cleanup_(cleanup_wire_writer) struct wire_writer steps = {0};
+        wire_writer_init(&message, WIRE_HEADER_LEN + WIRE_FRAME_MAX);
+        wire_writer_init(&steps, WIRE_FRAME_MAX);
+        if (rows[i].sample(&message))
+            return -ENOMEM;
+        put_step(&steps, op,
+                 (struct wire_span){message.data + WIRE_HEADER_LEN, message.len - WIRE_HEADER_LEN});
+        int r = write_seed(fuzzer, rows[i].name, before, (struct wire_span){steps.data, steps.len});
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int write_core_steps(void)
+{
+    static const uint8_t hello[] = {
+        DISPATCH_HELLO, 0, 0, DISPATCH_SIGN, 0, 0, DISPATCH_SIGN, 0, 1, 9};
+    static const uint8_t sign[] = {HOSTILE_INVENTORY, 0, 0, HOSTILE_SIGN, 0, 0};
+    /* result, ck_rv, token_flags, no text, a signature */
+    static const uint8_t reply[] = {0, 0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,    0, 0,
+                                    0, 0, 0, 0, 0, 8, 0x30, 6, 0x02, 1, 1, 0x02, 1, 1};
+    _cleanup_(cleanup_wire_writer) struct wire_writer steps = {0};
+
+    int r = write_steps("fuzz_dispatch", client_messages, client_message_count,
+                        (struct wire_span){hello, sizeof(hello)}, DISPATCH_SEND_FRAME);
+    if (!r)
+        r = write_steps("fuzz_worker_reply", worker_messages, worker_message_count,
+                        (struct wire_span){sign, sizeof(sign)}, HOSTILE_MESSAGE);
+    wire_writer_init(&steps, WIRE_FRAME_MAX);
+    put_step(&steps, HOSTILE_SIGN_REPLY, (struct wire_span){reply, sizeof(reply)});
+    put_step(&steps, HOSTILE_SIGN, (struct wire_span){0});
+    put_step(&steps, HOSTILE_DIE, (struct wire_span){0});
+    put_step(&steps, HOSTILE_INVENTORY, (struct wire_span){0});
+    put_step(&steps, HOSTILE_SIGN_REPLY, (struct wire_span){reply, sizeof(reply)});
+    if (!r)
+        r = write_seed("fuzz_worker_reply", "signed-then-died",
+                       (struct wire_span){sign, sizeof(sign)},
+                       (struct wire_span){steps.data, steps.len});
+    return r;
+}
+
 /* r = 1, s = 2^(bits-8) for every curve, in both forms. */
 static int write_signatures(void)
 {
@@ -124,6 +182,8 @@ int main(int argc, char **argv)
         r = write_golden(argv[2]);
     if (!r)
         r = write_signatures();
+    if (!r)
+        r = write_core_steps();
     if (r)
         (void)fprintf(stderr, "%s: %s\n", output_dir, strerror(-r));
     return r ? 1 : 0;
