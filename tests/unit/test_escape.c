@@ -57,8 +57,9 @@ static const struct {
     {"12345678", 8, "1234..."}, /* one over */
     {"123456789012", 12, "12345678..."},
     {"123\n45678", 12, "123\\x0a4..."},
-    {"1234567\n", 12, "1234567\\x0a"},            /* an escape that fits exactly */
-    {"12345678\n", 12, "12345678..."},            /* an escape is never cut in two */
+    {"1234567\n", 12, "1234567\\x0a"}, /* an escape that fits exactly */
+    {"12345678\n", 12, "12345678..."}, /* an escape is never cut in two */
+    {"12345678901\n", 12, "12345678..."},
     {"123\xc3\xbc\xc3\xbc\xc3\xbc", 8, "123..."}, /* nor is a character */
 };
 
