@@ -77,6 +77,8 @@ enum cli_exit cli_exit_of(enum mtls_agent_code code)
     switch (code) {
     case MTLS_AGENT_OK:
         return CLI_OK;
+    case MTLS_AGENT_E_ARGUMENT:
+        return CLI_USAGE;
     case MTLS_AGENT_E_NO_AGENT:
     case MTLS_AGENT_E_CONNECTION:
         return CLI_NO_AGENT;

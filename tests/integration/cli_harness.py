@@ -8,6 +8,7 @@ several tokens, hostile names. Neither needs a token or the real agent.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -279,7 +280,9 @@ class CliTest(unittest.TestCase):
 
         def end():
             if process.poll() is None:
-                process.kill()
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+                for pid in [process.pid, *map(int, children.split())]:
+                    os.kill(pid, signal.SIGKILL)
             process.communicate()
         self.addCleanup(end)
         return process

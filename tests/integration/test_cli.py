@@ -112,6 +112,10 @@ class TestNoAgent(CliTest):
 class TestErrorCodes(WithKeys):
     """Each answer of the agent has its exit code."""
 
+    def test_a_name_that_cannot_be_one(self):
+        self.agent_with_all()
+        self.fail_with(USAGE, "cert", "x" * 2000)
+
     def answer(self, code, expected):
         self.agent_with_all("--error", f"{int(code)}:Because. Do this.")
         self.assertEqual(self.fail_with(expected, "test", "work"), "mtls: Because. Do this.")

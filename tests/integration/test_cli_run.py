@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtls run` and `mtls env`: the environment, the files, signals, exit codes, cleaning up."""
 
+import fcntl
 import os
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import termios
 import unittest
 from pathlib import Path
 
@@ -184,8 +187,8 @@ class TestRunChild(WithKeys):
     def test_stdin_is_the_childs(self):
         self.assertEqual(self.mtls("run", "--", "cat", input="through").stdout, "through")
 
-    def listener(self, **kwargs):
-        process = self.start("run", "--", sys.executable, "-c", LISTENER, **kwargs)
+    def listener(self, before="", **kwargs):
+        process = self.start("run", "--", sys.executable, "-c", before + LISTENER, **kwargs)
         word, pid = process.stdout.readline().split()
         self.assertEqual(word, "ready")
         return process, int(pid)
@@ -200,23 +203,36 @@ class TestRunChild(WithKeys):
         self.assertEqual(process.wait(DEADLINE), 5)
         self.assertEqual(self.left_behind(), [])
 
-    def test_an_interrupt_of_the_terminal_comes_once(self):
+    def interrupt(self, before=""):
+        """Ctrl-C at the terminal of the command, then SIGUSR1 to it, then the end."""
         controller, terminal = os.openpty()
-
-        def take_terminal():
-            import fcntl
-            import termios
-            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-        process, _ = self.listener(stdin=terminal, start_new_session=True,
-                                   preexec_fn=take_terminal)
+        self.addCleanup(os.close, controller)
+        process, _ = self.listener(
+            before, stdin=terminal, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
         os.close(terminal)
         os.write(controller, b"\x03")
+        return process
+
+    def test_an_interrupt_of_the_terminal_reaches_the_child(self):
+        process = self.interrupt()
         self.assertEqual(process.stdout.readline(), "SIGINT\n")
-        process.send_signal(signal.SIGUSR1)  # what comes next is not a second SIGINT
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(DEADLINE), 5)
+
+    def test_an_interrupt_of_the_terminal_is_not_handed_on_again(self):
+        """A child out of the terminal's foreground gets none, so what it got would be ours."""
+        process = self.interrupt("import os; os.setpgid(0, 0)\n")
+        poll_until(lambda: not self.pending(process.pid), what="the interrupt was taken")
+        process.send_signal(signal.SIGUSR1)
         self.assertEqual(process.stdout.readline(), "SIGUSR1\n")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(DEADLINE), 5)
-        os.close(controller)
+
+    @staticmethod
+    def pending(pid):
+        text = Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"ShdPnd:\s*(\w+)", text).group(1), 16)
 
     def test_the_child_has_the_signal_mask_we_started_with(self):
         done = self.mtls("run", "--", "grep", "-E", "Sig(Blk|Ign)", "/proc/self/status",
