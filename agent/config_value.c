@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <p11-kit/uri.h>
 #include <pwd.h>
@@ -194,6 +195,17 @@ int config_value_uri(const char *text, char **ret_uri, char problem[static CONFI
     return config_copy(text, ret_uri);
 }
 
+/*
+ * Root, or we. In a user namespace that leaves root out (PrivateUsers=), root is whoever owns the
+ * root directory: its files show the overflow uid there.
+ */
+static bool config_may_own_module(uid_t uid)
+{
+    struct stat root;
+
+    return uid == 0 || uid == geteuid() || (stat("/", &root) == 0 && root.st_uid == uid);
+}
+
 /* Nobody but root and the agent's own user may be able to change what is loaded. */
 static int config_check_module_file(const char *path, const struct stat *stat,
                                     char problem[static CONFIG_PROBLEM_MAX])
@@ -206,7 +218,7 @@ static int config_check_module_file(const char *path, const struct stat *stat,
     if (stat->st_mode & (S_IWGRP | S_IWOTH))
         return config_problem(problem, "%s can be changed by its group or by everyone: chmod go-w",
                               shown);
-    if (stat->st_uid != 0 && stat->st_uid != geteuid())
+    if (!config_may_own_module(stat->st_uid))
         return config_problem(problem, "%s belongs to another user: chown it to root", shown);
     return 0;
 }
@@ -264,6 +276,18 @@ int config_value_pin(const char *text, enum config_pin *ret_pin, char **ret_argu
 
 DEFINE_CLEANUP(X509 *, x509, X509_free)
 
+static int config_hash_key(X509 *x509, uint8_t ret_hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &spki);
+
+    if (len <= 0)
+        return -ENOMEM;
+    (void)SHA256(spki, (size_t)len, ret_hash);
+    OPENSSL_free(spki);
+    return 0;
+}
+
 static int config_cert_from_x509(X509 *x509, struct config_cert *ret_cert)
 {
     uint8_t *openssl_der = NULL;
@@ -277,8 +301,8 @@ static int config_cert_from_x509(X509 *x509, struct config_cert *ret_cert)
     OPENSSL_free(openssl_der);
     if (!der)
         return -ENOMEM;
-    *ret_cert = (struct config_cert){der, (size_t)len};
-    return 0;
+    *ret_cert = (struct config_cert){.der = der, .len = (size_t)len};
+    return config_hash_key(x509, ret_cert->key_hash);
 }
 
 /* Whether PEM reading stopped because there was no further block. */
