@@ -500,6 +500,10 @@ struct agent *agent_free(struct agent *agent)
 {
     if (!agent)
         return NULL;
+    /* Releasing the signal sources unblocks their signals: one more must not kill us half-way. */
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
     agent->is_stopping = true;
     agent->is_settled = true;
     agent->listener = listener_free(agent->listener);
@@ -513,6 +517,7 @@ struct agent *agent_free(struct agent *agent)
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);
+    frame_buffer_deinit(&agent->spare_input);
     sd_event_source_disable_unref(agent->tick);
     sd_event_source_disable_unref(agent->sweep);
     sd_event_source_disable_unref(agent->stop);

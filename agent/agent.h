@@ -15,6 +15,7 @@
 #include "agent/list.h"
 #include "agent/peer.h"
 #include "agent/user.h"
+#include "common/frame.h"
 
 struct connection;
 struct discovery;
@@ -44,6 +45,7 @@ struct agent {
     char config_text[1024]; /* why the last reload was not taken, or "" */
     struct audit *audit;
     struct digester *digester;
+    struct frame_buffer spare_input; /* idle connections hold no buffer of their own */
     struct keyring *keyring;
     struct listener *listener;
     struct user_registry users;

@@ -18,6 +18,8 @@
 /* inih as packaged cuts longer lines without a word. */
 #define CONFIG_LINE_MAX 198
 #define CONFIG_SECTION_MAX 48
+#define CONFIG_REFUSED_SECTION "?"
+#define CONFIG_REFUSED_LINE "[" CONFIG_REFUSED_SECTION "]\n"
 
 /* State while one file is read. */
 struct config_reader {
@@ -58,6 +60,7 @@ static void config_module_free(struct config_module *module)
     for (size_t i = 0; i < CONFIG_ENVIRONMENT_MAX; i++)
         free(module->environment[i]);
     free(module->name);
+    free(module->origin);
     free(module->path);
     free(module->init_args);
     free(module);
@@ -66,6 +69,7 @@ static void config_module_free(struct config_module *module)
 static void config_token_free(struct config_token *token)
 {
     free(token->name);
+    free(token->origin);
     free(token->uri);
     free(token->pin_argument);
     free(token);
@@ -76,6 +80,7 @@ static void config_key_free(struct config_key *key)
     config_cert_clear(key->certs, PROTOCOL_CERTS_MAX);
     config_cert_clear(key->chain, PROTOCOL_CERTS_MAX);
     free(key->name);
+    free(key->origin);
     free(key->uri);
     free(key);
 }
@@ -512,8 +517,8 @@ static int config_handle_line(void *userdata, const char *section_text, const ch
     if (reader->error)
         return 1;
     if (config_find_section(section_text, &section, &name)) {
-        /* A named section was reported at its own line. */
-        if (!*section_text)
+        /* A section was reported at its own line. */
+        if (strcmp(section_text, CONFIG_REFUSED_SECTION) != 0)
             config_report(reader, "a key stands before the first [section]");
         return 1;
     }
@@ -539,6 +544,20 @@ static int config_handle_line(void *userdata, const char *section_text, const ch
         config_report(reader, "%s: %s", key, problem);
     return 1;
 }
+
+/* Where a section began, for what only the whole can tell; the first place counts. */
+static int config_note_origin(const struct config_reader *reader, void *target)
+{
+    struct config_token *section = target; /* name and origin stand first in all of them */
+
+    if (section->origin)
+        return 0;
+    return asprintf(&section->origin, "%s:%u", reader->file, reader->line) < 0 ? -ENOMEM : 0;
+}
+
+_Static_assert(offsetof(struct config_module, origin) == offsetof(struct config_token, origin) &&
+                   offsetof(struct config_key, origin) == offsetof(struct config_token, origin),
+               "config_note_origin() writes the origin");
 
 /* A section line is looked at here, so that one without keys is checked, too. inih cuts long names.
  */
@@ -567,7 +586,8 @@ static bool config_section_is_valid(struct config_reader *reader, const char *li
                       escape_cstring(text, shown, sizeof(shown)));
         return false;
     }
-    if (!config_get_section(reader->config, section, name))
+    void *target = config_get_section(reader->config, section, name);
+    if (!target || (section != SECTION_AGENT && config_note_origin(reader, target)))
         reader->error = -ENOMEM;
     return true;
 }
@@ -607,6 +627,9 @@ static char *config_read_line(char *buffer, int size, void *stream)
         config_report(reader, "the line is longer than %d bytes", CONFIG_LINE_MAX);
     else if (config_line_is_valid(reader, line + blanks, len))
         return memcpy(buffer, line + blanks, len + 1);
+    /* The keys below a section that was refused are passed over with it. */
+    if (line[blanks] == '[')
+        return memcpy(buffer, CONFIG_REFUSED_LINE, sizeof(CONFIG_REFUSED_LINE));
     return memcpy(buffer, "\n", 2);
 }
 
@@ -718,14 +741,15 @@ static int config_read_all(struct config *config, const char *file, config_repor
 /* What only the whole can tell: sections that lack what they need. */
 static bool config_is_complete(const struct config *config, config_report_fn report, void *userdata)
 {
-    char line[CONFIG_PROBLEM_MAX];
+    char line[CONFIG_PROBLEM_MAX + 512];
     char shown[128];
     bool complete = true;
 
     for (size_t i = 0; i < config->module_count; i++) {
         if (config->modules[i]->path)
             continue;
-        (void)snprintf(line, sizeof(line), "[module %s] has no path",
+        (void)snprintf(line, sizeof(line), "%s: [module %s] has no path",
+                       config->modules[i]->origin,
                        escape_cstring(config->modules[i]->name, shown, sizeof(shown)));
         report(userdata, line);
         complete = false;
@@ -733,7 +757,7 @@ static bool config_is_complete(const struct config *config, config_report_fn rep
     for (size_t i = 0; i < config->token_count; i++) {
         if (config->tokens[i]->uri)
             continue;
-        (void)snprintf(line, sizeof(line), "[token %s] has no uri",
+        (void)snprintf(line, sizeof(line), "%s: [token %s] has no uri", config->tokens[i]->origin,
                        escape_cstring(config->tokens[i]->name, shown, sizeof(shown)));
         report(userdata, line);
         complete = false;
@@ -741,7 +765,7 @@ static bool config_is_complete(const struct config *config, config_report_fn rep
     for (size_t i = 0; i < config->key_count; i++) {
         if (config->keys[i]->uri)
             continue;
-        (void)snprintf(line, sizeof(line), "[key %s] has no uri",
+        (void)snprintf(line, sizeof(line), "%s: [key %s] has no uri", config->keys[i]->origin,
                        escape_cstring(config->keys[i]->name, shown, sizeof(shown)));
         report(userdata, line);
         complete = false;

@@ -36,6 +36,7 @@ enum config_audit {
 
 struct config_module {
     char *name;
+    char *origin; /* "FILE:LINE" of its section */
     char *path;
     char *init_args;  /* NULL: none */
     uint32_t workers; /* CONFIG_WORKERS_AUTO or a count */
@@ -53,6 +54,7 @@ enum config_pin {
 
 struct config_token {
     char *name;
+    char *origin; /* "FILE:LINE" of its section */
     char *uri;
     enum config_pin pin;
     char *pin_argument; /* path, command or credential name; NULL for ask */
@@ -62,10 +64,12 @@ struct config_token {
 struct config_cert {
     uint8_t *der;
     size_t len;
+    uint8_t key_hash[PROTOCOL_KEY_HASH_LEN]; /* SHA-256 of its SubjectPublicKeyInfo */
 };
 
 struct config_key {
     char *name;
+    char *origin; /* "FILE:LINE" of its section */
     char *uri;
     enum key_policy policy;
     size_t cert_count; /* 0: certificate and chain come from the token */

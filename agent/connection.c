@@ -18,8 +18,9 @@
 /* Room for the control data of one descriptor more than is ever right; the kernel drops the rest.
  */
 #define CONNECTION_FDS_ROOM 2
-/* Input beyond this is given back when the connection is idle. */
+/* A buffer beyond this is not kept. */
 #define CONNECTION_INPUT_KEEP 16384u
+#define CONNECTION_OUTPUT_KEEP 1024u
 #define CONNECTION_STRANGER_MS 60000u /* between two log lines about peers that are not served */
 
 static int connection_update_events(struct connection *connection)
@@ -91,6 +92,10 @@ void connection_send(struct connection *connection)
     }
     if (connection->output.failed)
         connection->is_closing = true;
+    else if (connection->output.len == 0 && connection->output.cap > CONNECTION_OUTPUT_KEEP) {
+        wire_writer_deinit(&connection->output);
+        wire_writer_init(&connection->output, CONNECTION_OUTPUT_MAX);
+    }
     if (connection_update_events(connection) < 0)
         connection->is_closing = true;
     if (connection_is_done(connection))
@@ -146,6 +151,19 @@ int connection_take_fd(struct connection *connection)
     return TAKE_FD(connection->received_fd);
 }
 
+/* Between frames the buffer is the next client's. */
+static void connection_release_input(struct connection *connection)
+{
+    struct agent *agent = connection->agent;
+
+    if (agent->spare_input.cap > 0 || connection->input.cap > CONNECTION_INPUT_KEEP) {
+        frame_buffer_deinit(&connection->input);
+        return;
+    }
+    agent->spare_input = connection->input;
+    connection->input = FRAME_BUFFER_INIT;
+}
+
 /* Keeps the clocks: a frame has a fixed time from its first byte, however slowly it drips. */
 static void connection_note_frames(struct connection *connection, bool got_whole_frame)
 {
@@ -158,8 +176,8 @@ static void connection_note_frames(struct connection *connection, bool got_whole
         connection->frame_since_ms = clock_monotonic_ms();
     if (connection->has_partial_frame)
         agent_watch(connection->agent);
-    else if (connection->input.cap > CONNECTION_INPUT_KEEP)
-        frame_buffer_deinit(&connection->input);
+    else
+        connection_release_input(connection);
 }
 
 static void connection_handle_frames(struct connection *connection)
@@ -232,6 +250,10 @@ static int connection_receive(struct connection *connection)
     uint8_t *room = NULL;
     size_t room_len = 0;
 
+    if (connection->input.cap == 0) {
+        connection->input = connection->agent->spare_input;
+        connection->agent->spare_input = FRAME_BUFFER_INIT;
+    }
     if (frame_buffer_reserve(&connection->input, &room, &room_len))
         return -1;
     struct iovec iov = {room, room_len};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Round robin over clients; see fair_queue.h. */
+/* Least recently served client first; see fair_queue.h. */
 #include "agent/fair_queue.h"
 
 void fair_queue_init(struct fair_queue *queue)
 {
     list_init(&queue->turns);
+    queue->clock = 0;
     queue->count = 0;
 }
 
@@ -46,12 +47,24 @@ bool fair_item_is_queued(const struct fair_item *item)
     return !list_is_empty(&item->link);
 }
 
+/* Into the order of turns. A line that was idle mostly belongs near the front. */
+static void fair_line_queue(struct fair_queue *queue, struct fair_line *line)
+{
+    list_for_each (link, &queue->turns) {
+        if (list_entry(link, struct fair_line, turn)->served > line->served) {
+            list_insert_before(&line->turn, link);
+            return;
+        }
+    }
+    list_append(&queue->turns, &line->turn);
+}
+
 void fair_queue_append(struct fair_queue *queue, struct fair_line *line, struct fair_item *item)
 {
     item->line = line;
     list_append(&line->items, &item->link);
     if (list_is_empty(&line->turn))
-        list_append(&queue->turns, &line->turn);
+        fair_line_queue(queue, line);
     queue->count++;
 }
 
@@ -79,6 +92,7 @@ void fair_queue_take(struct fair_queue *queue, struct fair_item *item)
 
     list_remove(&item->link);
     list_remove(&line->turn);
+    line->served = ++queue->clock;
     if (!list_is_empty(&line->items))
         list_append(&queue->turns, &line->turn);
     queue->count--;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting requests of many clients in front of one module: one line per client, and one from each
- * line in turn, so that a flood makes only its own sender wait.
+ * Waiting requests of many clients in front of one module: one line per client, and next is always
+ * the line that was served longest ago. A flood makes only its own sender wait.
  */
 #ifndef MTLS_AGENT_FAIR_QUEUE_H
 #define MTLS_AGENT_FAIR_QUEUE_H
@@ -24,10 +24,12 @@ struct fair_line {
     struct list of_owner; /* in the client's list of lines */
     const void *module;   /* which queue this is, to find it again */
     struct list items;
+    uint64_t served; /* the queue's clock when it was last served; 0: never */
 };
 
 struct fair_queue {
-    struct list turns;
+    struct list turns; /* lines with items, by `served` */
+    uint64_t clock;    /* counts services */
     size_t count;
 };
 

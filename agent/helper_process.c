@@ -65,15 +65,25 @@ static bool helper_is_allowed(const char *variable)
     return false;
 }
 
+static bool helper_has_variable(char *const *variables, size_t count, const char *variable)
+{
+    size_t len = strcspn(variable, "=") + 1;
+
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(variables[i], variable, len) == 0)
+            return true;
+    return false;
+}
+
+/* The configured variables, then ours that are allowed and not configured. */
 static void helper_fill_environment(char *const *further, char *ret[HELPER_ENVIRONMENT_MAX])
 {
     size_t count = 0;
 
-    /* The configured ones come first: getenv() takes the first of a name. */
     for (; further && *further && count < HELPER_ENVIRONMENT_MAX - 1; further++)
         ret[count++] = *further;
     for (char **variable = environ; *variable && count < HELPER_ENVIRONMENT_MAX - 1; variable++)
-        if (helper_is_allowed(*variable))
+        if (helper_is_allowed(*variable) && !helper_has_variable(ret, count, *variable))
             ret[count++] = *variable;
     ret[count] = NULL;
 }

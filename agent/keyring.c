@@ -177,22 +177,26 @@ static void keyring_add_cert(struct protocol_key *key, const uint8_t *der, size_
         key->certs[key->cert_count++] = (struct wire_span){der, len};
 }
 
-/* `chain =` replaces what the token has of the chain; else what follows the leaf in `certificate
- * =`. */
-static void keyring_add_configured_chain(const struct keyring_key *key,
-                                         struct protocol_key *ret_key)
+/* `certificate =` goes before the token's, if it is for this key; `chain =` replaces what the token
+ * has of the chain, and so does what follows the leaf in the file. */
+static void keyring_apply_config(const struct keyring_key *key, struct protocol_key *ret_key)
 {
     const struct config_key *config = key->config;
-    bool has_chain = config && config->chain_count > 0;
-    bool has_bundle = config && config->cert_count > 1;
+    bool has_leaf = config && config->cert_count > 0 &&
+                    memcmp(config->certs[0].key_hash, key->hash, PROTOCOL_KEY_HASH_LEN) == 0;
 
-    if (!has_chain && !has_bundle)
+    if (has_leaf) {
+        ret_key->cert_count = 0;
+        keyring_add_cert(ret_key, config->certs[0].der, config->certs[0].len);
+    }
+    if (has_leaf && config->chain_count == 0)
+        for (size_t i = 1; i < config->cert_count; i++)
+            keyring_add_cert(ret_key, config->certs[i].der, config->certs[i].len);
+    if (!config || config->chain_count == 0)
         return;
     ret_key->cert_count = ret_key->cert_count > 1 ? 1 : ret_key->cert_count;
-    const struct config_cert *chain = has_chain ? config->chain : config->certs + 1;
-    size_t count = has_chain ? config->chain_count : config->cert_count - 1;
-    for (size_t i = 0; i < count; i++)
-        keyring_add_cert(ret_key, chain[i].der, chain[i].len);
+    for (size_t i = 0; i < config->chain_count; i++)
+        keyring_add_cert(ret_key, config->chain[i].der, config->chain[i].len);
 }
 
 void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key)
@@ -215,8 +219,7 @@ void keyring_key_describe(const struct keyring_key *key, struct protocol_key *re
         .spki = info->spki,
     };
     ret_key->scheme_count = scheme_list_for_key(info->type, info->bits, ret_key->schemes);
-    /* The worker matched a configured certificate to the key already; its chain is added here. */
     for (size_t i = 0; i < info->cert_count; i++)
         keyring_add_cert(ret_key, info->certs[i].data, info->certs[i].len);
-    keyring_add_configured_chain(key, ret_key);
+    keyring_apply_config(key, ret_key);
 }

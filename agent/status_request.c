@@ -32,7 +32,9 @@ static uint32_t status_count_keys(const struct inventory *inventory, uint32_t to
 
 static void status_add_tokens(struct wire_writer *output, const struct module *module)
 {
-    for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
+    if (!module->inventory || module->is_leaving)
+        return;
+    for (size_t i = 0; i < module->inventory->token_count; i++) {
         const struct worker_token *token = &module->inventory->tokens[i].info;
         const char *text = "";
         const struct protocol_status_token entry = {

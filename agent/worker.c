@@ -289,7 +289,7 @@ static void worker_log_exit(const struct worker *worker, const siginfo_t *info)
 {
     bool is_ours = worker->state == WORKER_STATE_ENDING;
 
-    if (is_ours || (info->si_code == CLD_EXITED && info->si_status == 0))
+    if (is_ours)
         log_debug("%s: pid %d ended", worker->name, (int)worker->pid);
     else if (info->si_code == CLD_EXITED)
         log_error("%s: pid %d ended with status %d", worker->name, (int)worker->pid,
