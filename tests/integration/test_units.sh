@@ -81,6 +81,7 @@ if [[ $EUID -eq 0 ]]; then
     systemd-tmpfiles --root="$stage" --create "$prefix/lib/tmpfiles.d/mtls-agent.conf"
     uid=$(awk -F: '$1 == "mtls-agent" { print $3 }' "$stage/etc/passwd")
     [[ $(stat -c '%a %u' "$stage/var/lib/mtls-agent") == "700 $uid" ]] || fail "tmpfiles: /var/lib/mtls-agent"
-    find "$stage" -type d -path '*etc/mtls-agent/agent.conf.d' -perm 755 | grep -q . || fail "tmpfiles: agent.conf.d"
+    [[ -n $(find "$stage" -type d -path '*etc/mtls-agent/agent.conf.d' -perm 755) ]] || fail "tmpfiles: agent.conf.d"
+    [[ -n $(find "$stage" -type f -path '*etc/mtls-agent/system.conf' -perm 644) ]] || fail "tmpfiles: system.conf"
     echo "ok: tmpfiles"
 fi
