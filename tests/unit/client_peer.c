@@ -36,7 +36,7 @@ int peer_setup(void **state)
     *state = peer;
     peer->listen_fd = -1;
     peer->sync_fd = -1;
-    strcpy(peer->dir, "/tmp/mtls-client-test-XXXXXX");
+    (void)snprintf(peer->dir, sizeof(peer->dir), "/tmp/mtls-client-test-XXXXXX");
     if (!mkdtemp(peer->dir))
         return -1;
     (void)snprintf(peer->path, sizeof(peer->path), "%s/agent.sock", peer->dir);

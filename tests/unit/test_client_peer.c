@@ -26,7 +26,7 @@ static int setup_place(void **state)
     if (!place)
         return -1;
     *state = place;
-    strcpy(place->dir, "/run/mtls-client-test-XXXXXX");
+    (void)snprintf(place->dir, sizeof(place->dir), "/run/mtls-client-test-XXXXXX");
     if (geteuid() != 0)
         return 0;
     if (!mkdtemp(place->dir) || chmod(place->dir, 0755) < 0 || chown(place->dir, OTHER_UID, 0) < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which key answers a server's request. The list of keys is made here, certificates included. */
-#include "client/lib/ssl_choose.h"
+#include "client/ssl/choose.h"
 
 #include <openssl/x509v3.h>
 #include <string.h>

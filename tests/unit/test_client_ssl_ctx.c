@@ -99,7 +99,7 @@ static void stop_agent(void)
 static int setup_world(void **state)
 {
     (void)state;
-    strcpy(world.dir, "/tmp/mtls-ssl-test-XXXXXX");
+    (void)snprintf(world.dir, sizeof(world.dir), "/tmp/mtls-ssl-test-XXXXXX");
     if (!mkdtemp(world.dir))
         return -1;
     (void)snprintf(world.socket, sizeof(world.socket), "%s/agent.sock", world.dir);

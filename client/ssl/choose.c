@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The choice among the agent's keys; see ssl_choose.h. */
-#include "client/lib/ssl_choose.h"
+/* The choice among the agent's keys; see choose.h. */
+#include "client/ssl/choose.h"
 
 #include <limits.h>
 #include <openssl/err.h>

@@ -10,9 +10,9 @@
 #include <pthread.h>
 
 #include "client/lib/error.h"
-#include "client/lib/ssl_choose.h"
-#include "client/lib/ssl_module.h"
 #include "client/provider/provider.h"
+#include "client/ssl/choose.h"
+#include "client/ssl/module.h"
 #include "common/escape.h"
 
 /* Made at first use and kept: keys that the program still holds refer to them. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "client/lib/error.h"
-#include "client/lib/ssl_module.h"
+#include "client/ssl/module.h"
 #include "common/escape.h"
 
 /* Beside this library itself, wherever it was loaded from: never by a search path. */

@@ -3,8 +3,8 @@
  * Which key answers a server's CertificateRequest (RFC 8446 section 4.3.2, RFC 5246 section 7.4.4).
  * Pure: it is given the request and the list of keys, and asks nobody.
  */
-#ifndef MTLS_CLIENT_SSL_CHOOSE_H
-#define MTLS_CLIENT_SSL_CHOOSE_H
+#ifndef MTLS_SSL_CHOOSE_H
+#define MTLS_SSL_CHOOSE_H
 
 #include <openssl/x509.h>
 #include <stdbool.h>

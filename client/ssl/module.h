@@ -5,8 +5,8 @@
  * first signature. Across the border goes the public interface of <mtls-agent.h> and nothing else,
  * so that a module which was upgraded under a running program still fits.
  */
-#ifndef MTLS_CLIENT_SSL_MODULE_H
-#define MTLS_CLIENT_SSL_MODULE_H
+#ifndef MTLS_SSL_MODULE_H
+#define MTLS_SSL_MODULE_H
 
 #include "client/lib/mtls-agent.h"
 
