@@ -82,6 +82,19 @@ static int client_files_put_conf(const char *path, const struct openssl_conf_bas
     return client_files_put(path, text.data, text.len);
 }
 
+/* Absolute, as the program that uses it may run elsewhere. */
+static int client_files_find_socket(char **ret_path)
+{
+    _cleanup_free_ char *path = NULL;
+
+    int r = paths_socket(&path);
+    if (r)
+        return r;
+    char *resolved = path[0] == '/' ? NULL : realpath(path, NULL);
+    *ret_path = resolved ? resolved : TAKE_PTR(path);
+    return 0;
+}
+
 static int client_files_name(const char *dir, struct client_files *files)
 {
     static const char *const names[] = {
@@ -100,7 +113,7 @@ static int client_files_name(const char *dir, struct client_files *files)
             return -ENOMEM;
         }
     }
-    return paths_socket(&files->variables[FILES_SOCKET].value);
+    return client_files_find_socket(&files->variables[FILES_SOCKET].value);
 }
 
 static int client_files_fill(const char *dir, const struct mtls_agent_key *key,

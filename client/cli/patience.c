@@ -12,6 +12,9 @@
 /* Written before the timer is armed, read by the handler only. */
 static char patience_line[1024];
 
+/* What SIGALRM did before; a child of ours must find it so. */
+static struct sigaction patience_saved;
+
 static void patience_handle_alarm(int signal_number)
 {
     int saved = errno;
@@ -42,12 +45,12 @@ void patience_begin(const char *format, ...)
     va_end(args);
     (void)snprintf(patience_line, sizeof(patience_line), "mtls: %s\n",
                    escape_cstring(what, escaped, sizeof(escaped)));
-    (void)sigaction(SIGALRM, &action, NULL);
+    (void)sigaction(SIGALRM, &action, &patience_saved);
     patience_arm(PATIENCE_DELAY_MS);
 }
 
 void patience_end(void)
 {
     patience_arm(0);
-    (void)signal(SIGALRM, SIG_DFL);
+    (void)sigaction(SIGALRM, &patience_saved, NULL);
 }

@@ -6,12 +6,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* NULL when the session has none. */
+/*
+ * NULL when the session has none, or when someone else could exchange what is in it: a shell of
+ * root may have kept the variable of another user, and what we write there decides what code is
+ * loaded.
+ */
 static const char *private_dir_runtime(void)
 {
     const char *dir = secure_getenv("XDG_RUNTIME_DIR");
+    struct stat st;
 
-    return dir && dir[0] == '/' ? dir : NULL;
+    if (!dir || dir[0] != '/' || lstat(dir, &st) < 0)
+        return NULL;
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+        return NULL;
+    return dir;
 }
 
 int private_dir_new(char **ret_path)

@@ -13,7 +13,7 @@ enum {
  * private_dir_new() - a fresh directory for one program
  * @ret_path:   filled; owned by the caller: private_dir_remove()
  *
- * Mode 0700, in $XDG_RUNTIME_DIR, else in /tmp.
+ * Mode 0700, in $XDG_RUNTIME_DIR if that is ours alone to change, else in /tmp.
  * Return: 0, or -errno.
  */
 int private_dir_new(char **ret_path) _must_check_;
@@ -23,8 +23,8 @@ int private_dir_new(char **ret_path) _must_check_;
  * @name:       of the directory
  * @ret_path:   filled; owned by the caller
  *
- * $XDG_RUNTIME_DIR/mtls-agent/NAME, else /tmp/mtls-agent-UID/NAME; made when it is missing, with
- * mode 0700, and never used when it belongs to someone else or others may enter it.
+ * $XDG_RUNTIME_DIR/mtls-agent/NAME (as above), else /tmp/mtls-agent-UID/NAME; made when it is
+ * missing, with mode 0700, and never used when it belongs to someone else or others may enter it.
  * Return: 0, PRIVATE_DIR_E_UNSAFE, or -errno. With PRIVATE_DIR_E_UNSAFE *ret_path is filled, too.
  */
 int private_dir_open_stable(const char *name, char **ret_path) _must_check_;

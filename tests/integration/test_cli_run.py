@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 from cli_harness import DEADLINE, FAILURE, NO_KEY, OK, CliTest
-from harness import MTLS_BIN, poll_until
+from harness import MTLS_BIN, OTHER_UID, needs_root, poll_until
 
 VARIABLES = ("OPENSSL_CONF", "MTLS_CERT", "MTLS_KEY", "MTLS_AGENT_SOCK")
 
@@ -116,6 +116,24 @@ class TestRunEnvironment(WithKeys):
         path = self.run_sh('printf %s "$MTLS_KEY"').stdout
         self.assertTrue(path.startswith("/tmp/mtls-run-"), path)
         self.assertFalse(Path(path).parent.exists())
+
+    def runs_in_tmp(self):
+        path = self.run_sh('printf %s "$MTLS_KEY"').stdout
+        self.assertTrue(path.startswith("/tmp/mtls-run-"), path)
+
+    def test_a_runtime_directory_that_others_can_change_is_not_used(self):
+        self.runtime.chmod(0o777)
+        self.runs_in_tmp()
+
+    @needs_root
+    def test_a_runtime_directory_of_another_user_is_not_used(self):
+        os.chown(self.runtime, OTHER_UID, OTHER_UID)
+        self.runs_in_tmp()
+
+    def test_a_relative_socket_becomes_absolute(self):
+        self.env["MTLS_AGENT_SOCK"] = "agent.sock"
+        done = self.mtls("run", "sh", "-c", 'printf %s "$MTLS_AGENT_SOCK"', cwd=self.dir)
+        self.assertEqual(done.stdout, str(self.socket))
 
     def test_run_within_run(self):
         done = self.mtls("run", "--", MTLS_BIN, "run", "--", "sh", "-c", 'cat "$OPENSSL_CONF"')
@@ -240,6 +258,15 @@ class TestRunChild(WithKeys):
                                                                    [signal.SIGUSR2]))
         blocked = int(done.stdout.split()[1], 16)
         self.assertEqual(blocked, 1 << (signal.SIGUSR2 - 1))
+
+    def test_ignored_signals_stay_ignored(self):
+        def ignore():
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        done = self.mtls("run", "--", "grep", "SigIgn", "/proc/self/status", preexec_fn=ignore)
+        ignored = int(done.stdout.split()[1], 16)
+        for number in (signal.SIGALRM, signal.SIGHUP):
+            self.assertTrue(ignored & 1 << (number - 1), number)
 
     def test_an_ignored_sigchld_does_not_lose_the_exit_code(self):
         done = self.mtls("run", "--", "sh", "-c", "exit 3",
