@@ -23,6 +23,12 @@ class TestWorkerKilled(FaultTest):
         os.kill(worker, signal.SIGKILL)
         return worker
 
+    def idle_fd_count(self, agent):
+        """Descriptors of the agent while it has one client alone."""
+        with agent.connect() as client:
+            poll_until(lambda: client.status().connections == 1, what="one client")
+            return agent.fd_count()
+
     def test_request_in_mid_sign_is_answered_internal(self):
         token = self.faulty_token()
         agent = self.serve(token, workers=1)
@@ -65,12 +71,13 @@ class TestWorkerKilled(FaultTest):
     def test_dead_worker_leaves_no_zombie_and_no_descriptor(self):
         token = self.faulty_token()
         agent = self.serve(token, workers=1)
-        before = agent.fd_count()
-        worker = self.killed(agent)
-        agent.wait_for(lambda status: status.modules[0].restarts == 1)
-        agent.wait_keys()
-        self.assertFalse(os.path.exists(f"/proc/{worker}"))
-        self.assertEqual(agent.fd_count(), before)
+        before = self.idle_fd_count(agent)
+        for restarts in (1, 2):
+            worker = self.killed(agent)
+            self.wait_module(agent, lambda module, n=restarts: module.restarts == n and
+                             module.workers == 1 and module.state == ModuleState.READY)
+            self.assertFalse(os.path.exists(f"/proc/{worker}"))
+        self.assertEqual(self.idle_fd_count(agent), before)
 
     def test_restart_shows_in_the_status(self):
         token = self.faulty_token()
