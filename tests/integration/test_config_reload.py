@@ -16,7 +16,7 @@ class ReloadTest(IntegrationTest):
         self.the_token = self.token()
         self.key = self.the_token.key("work")
         self.the_agent = self.agent(start=False)
-        self.base = self.the_token.config()
+        self.base = self.the_token.config(workers=1)
         self.the_agent.configure(self.base)
         self.the_agent.start()
         self.the_agent.wait_keys()
@@ -139,7 +139,7 @@ class TestReload(ReloadTest):
 
     def test_module_whose_section_changed_is_restarted(self):
         workers = set(self.the_agent.workers())
-        self.the_agent.reload(self.the_token.config(verify="always"))
+        self.the_agent.reload(self.the_token.config(workers=1, verify="always"))
         poll_until(lambda: not workers & set(self.the_agent.workers()), what="old workers ended")
         self.the_agent.wait_keys()
         self.assert_signs(self.client, self.key)

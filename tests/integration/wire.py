@@ -428,7 +428,9 @@ class Wire:
                     data = bytes(self.received[4:4 + size])
                     del self.received[:4 + size]
                     return parse_reply(data)
-            if not select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
+            poll = select.poll()  # select() knows no descriptor over 1023
+            poll.register(self.socket, select.POLLIN)
+            if not poll.poll(max(0, end - time.monotonic()) * 1000):
                 raise TimeoutError("no reply from the agent")
             try:
                 chunk = self.socket.recv(65536)
