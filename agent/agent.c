@@ -235,8 +235,7 @@ static bool agent_module_stays(const struct config *config, const struct module 
         if (config_module_is_equal(config->modules[i], module->config))
             return true;
     /* Those that p11-kit named stay while none is configured. */
-    return config->module_count == 0 && strcmp(module->config->name, "") != 0 &&
-           module->config_owner->audit == CONFIG_AUDIT_AUTO && module->config_owner->key_count == 0;
+    return config->module_count == 0 && module->config_owner->is_discovered;
 }
 
 static bool agent_has_module(const struct agent *agent, const struct config_module *config)
@@ -334,13 +333,32 @@ static int agent_handle_stop_time(sd_event_source *source, uint64_t usec, void *
     return sd_event_exit(agent->event, 0);
 }
 
-/* Nothing is in flight any more: no reason to wait longer. */
+static bool agent_has_worker(const struct agent *agent)
+{
+    list_for_each (link, &agent->modules)
+        if (list_entry(link, struct module, link)->worker_count > 0)
+            return true;
+    return false;
+}
+
+/* What is in flight is finished, then the workers end by themselves, then we do. */
+static int agent_advance_stop(struct agent *agent)
+{
+    if (!list_is_empty(&agent->sign_requests))
+        return 0;
+    if (!agent->is_draining) {
+        agent->is_draining = true;
+        list_for_each (link, &agent->modules)
+            module_stop(list_entry(link, struct module, link));
+        agent_watch(agent);
+    }
+    return agent_has_worker(agent) ? 0 : sd_event_exit(agent->event, 0);
+}
+
 static int agent_handle_idle(sd_event_source *source, void *userdata)
 {
-    struct agent *agent = userdata;
-
     (void)source;
-    return list_is_empty(&agent->sign_requests) ? sd_event_exit(agent->event, 0) : 0;
+    return agent_advance_stop(userdata);
 }
 
 static int agent_handle_signal(sd_event_source *source, const struct signalfd_siginfo *info,
@@ -360,9 +378,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
                                        agent);
     if (r >= 0)
         r = sd_event_add_post(agent->event, NULL, agent_handle_idle, agent);
-    if (r < 0 || list_is_empty(&agent->sign_requests))
-        return sd_event_exit(agent->event, 0);
-    return 0;
+    return r < 0 ? sd_event_exit(agent->event, 0) : agent_advance_stop(agent);
 }
 
 static int agent_add_timers(struct agent *agent)

@@ -63,7 +63,8 @@ struct agent {
     sd_event_source *stop;  /* the end of the grace time */
     bool is_settled;        /* every module has come up or failed: keys are known */
     bool is_stopping;
-    int reserve_fd; /* given up while a reload needs descriptors */
+    bool is_draining; /* stopping, and the workers were dismissed */
+    int reserve_fd;   /* given up while a reload needs descriptors */
 };
 
 /**

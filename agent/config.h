@@ -80,6 +80,7 @@ struct config_key {
 
 struct config {
     unsigned int ref_count;
+    bool is_discovered; /* made from what p11-kit knows, not from files */
     enum config_audit audit;
     char *audit_path;
     uid_t users[CONFIG_USERS_MAX]; /* beside the agent's own uid */

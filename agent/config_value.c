@@ -177,8 +177,6 @@ int config_value_uri(const char *text, char **ret_uri, char problem[static CONFI
     if (strlen(text) > PROTOCOL_SELECTOR_MAX)
         return config_problem(problem, "the URI is longer than %u bytes", PROTOCOL_SELECTOR_MAX);
     int parsed = p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, uri);
-    if (parsed == P11_KIT_URI_NO_MEMORY)
-        return -ENOMEM;
     /* A PIN in a URI must not reach an error message: it is looked for before anything is shown. */
     if (strstr(text, "pin-value") || strstr(text, "pin-source"))
         return config_problem(problem, "a PIN does not belong into a URI: write it as the `pin =` "

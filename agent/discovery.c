@@ -104,7 +104,7 @@ static void discovery_on_ended(struct worker *worker, enum worker_end end, void 
 static void discovery_on_end(struct worker *worker, void *userdata)
 {
     (void)userdata;
-    worker_kill(worker, WORKER_END_RETIRED);
+    worker_dismiss(worker);
 }
 
 static void discovery_on_other(struct worker *worker, void *userdata)
@@ -158,6 +158,7 @@ int discovery_start(struct agent *agent, struct discovery **ret_discovery)
         return -ENOMEM;
     }
     discovery->config->ref_count = 1;
+    discovery->config->is_discovered = true;
     int r = worker_spawn(agent->event, "discovery", NULL, &discovery_callbacks, discovery,
                          &discovery->worker);
     if (!r)

@@ -182,7 +182,7 @@ void module_retire(struct worker *worker)
     if (worker->state != WORKER_STATE_ENDING)
         worker_set_state(worker, WORKER_STATE_RETIRING);
     if (worker->in_flight == 0 && !worker->login_is_pending)
-        worker_kill(worker, WORKER_END_RETIRED);
+        worker_dismiss(worker);
 }
 
 /* A token that was there before is not in the inventory: it may come back, and many modules do not
@@ -420,6 +420,19 @@ static const struct worker_callbacks module_callbacks = {
     .ended = module_on_ended,
 };
 
+static void module_kill_late(struct module *module, struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_ENDING) {
+        log_warning("%s: worker pid %d did not end by itself; killed", module_get_name(module),
+                    (int)worker->pid);
+    } else {
+        log_error("%s: worker pid %d did not answer within %u ms; killed", module_get_name(module),
+                  (int)worker->pid, module->config->timeout_ms);
+        module_set_text(module, "the module did not answer in time and was restarted");
+    }
+    worker_kill(worker, WORKER_END_TIMEOUT);
+}
+
 bool module_check_deadlines(struct module *module, uint64_t now_ms)
 {
     bool is_busy = false;
@@ -434,10 +447,7 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
             module_settle(module);
         if (!worker_is_late(worker, now_ms, module->config->timeout_ms, MODULE_LOGIN_PIN_MS))
             continue;
-        log_error("%s: worker pid %d did not answer within %u ms; killed", module_get_name(module),
-                  (int)worker->pid, module->config->timeout_ms);
-        module_set_text(module, "the module did not answer in time and was restarted");
-        worker_kill(worker, WORKER_END_TIMEOUT);
+        module_kill_late(module, worker);
     }
     return is_busy;
 }
@@ -492,7 +502,7 @@ void module_stop(struct module *module)
 {
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
-        worker_kill(worker, WORKER_END_RETIRED);
+        worker_dismiss(worker);
     }
 }
 

@@ -96,6 +96,10 @@ enum protocol_error_code module_admit(struct module *module, const struct keyrin
 {
     const struct module_token *known = module_login_find(module, key->token);
 
+    if (module->agent->is_stopping) {
+        *ret_text = "the agent is ending";
+        return PROTOCOL_E_BUSY;
+    }
     if (known && known->is_locked_by_person)
         return module_refuse_locked(module, key->token, ret_text);
     list_for_each (link, &module->workers) {

@@ -137,7 +137,7 @@ void module_lock(struct module *module, const struct worker_token *token)
         if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
             continue;
         if (worker->login_is_pending || worker_send_logout(worker, token->token)) {
-            worker_kill(worker, WORKER_END_RETIRED);
+            worker_dismiss(worker);
             continue;
         }
         worker_set_state(worker, WORKER_STATE_RETIRING);

@@ -70,8 +70,6 @@ static int selector_parse_uri(struct selector *selector, const char *text, const
     if (!selector->uri)
         return -ENOMEM;
     int parsed = p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, selector->uri);
-    if (parsed == P11_KIT_URI_NO_MEMORY)
-        return -ENOMEM;
     *ret_reason = "it is not a pkcs11: URI (RFC 7512)";
     if (parsed != P11_KIT_URI_OK || p11_kit_uri_any_unrecognized(selector->uri))
         return SELECTOR_E_INVALID;

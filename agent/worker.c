@@ -20,6 +20,7 @@
 /* Room for a window of ordinary requests and one of the largest size. */
 #define WORKER_SOCKET_BUFFER (2 * WIRE_FRAME_MAX)
 #define WORKER_PACKETS_PER_EVENT 32
+#define WORKER_DISMISS_MS 2000u /* for a dismissed worker to end by itself */
 /* Signatures that take less than this are handed over several at a time: the worker then goes from
  * one to the next without waking us. Slower ones go one per thread, so that no client's request is
  * more than one signature away from its turn. */
@@ -72,6 +73,15 @@ void worker_kill(struct worker *worker, enum worker_end end)
         (void)kill(worker->pid, SIGKILL);
     else
         (void)shutdown(worker->fd, SHUT_RDWR);
+}
+
+void worker_dismiss(struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_ENDING)
+        return;
+    worker->end = WORKER_END_RETIRED;
+    worker_set_state(worker, WORKER_STATE_ENDING);
+    (void)shutdown(worker->fd, worker->pid > 0 ? SHUT_WR : SHUT_RDWR);
 }
 
 static void worker_invalid(struct worker *worker, const char *what)
@@ -650,7 +660,8 @@ bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
                     uint32_t pin_timeout_ms)
 {
     if (worker->state == WORKER_STATE_ENDING)
-        return false;
+        return worker->end == WORKER_END_RETIRED &&
+               now_ms - worker->state_since_ms > WORKER_DISMISS_MS;
     if (worker->state == WORKER_STATE_LOADING && now_ms - worker->state_since_ms > timeout_ms)
         return true;
     if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))

@@ -110,8 +110,16 @@ int worker_adopt(sd_event *event, const char *name, int fd,
 /** worker_free() - only from `ended`, or when it is known not to run. Return: NULL. */
 struct worker *worker_free(struct worker *worker);
 
-/** worker_kill() - end it; `ended` follows from the loop. */
+/** worker_kill() - end it at once; `ended` follows from the loop. */
 void worker_kill(struct worker *worker, enum worker_end end);
+
+/**
+ * worker_dismiss() - let it end by itself, as WORKER_END_RETIRED
+ *
+ * A module that is killed while it writes to its token may destroy it (SoftHSM rewrites a file at
+ * every login): the worker finishes the call under way. worker_is_late() tells when it does not.
+ */
+void worker_dismiss(struct worker *worker);
 
 /** worker_set_state() - and remember since when. */
 void worker_set_state(struct worker *worker, enum worker_state state);
