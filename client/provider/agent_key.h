@@ -9,6 +9,10 @@
 #include "client/provider/context.h"
 #include "client/provider/public_key.h"
 
+/* What OpenSSL carries between a store or decoder and the key management, and does not look into:
+ * the address of a variable with a struct agent_key *. Who takes the key empties the variable. */
+#define AGENT_KEY_REFERENCE_LEN sizeof(void *)
+
 struct agent_key {
     atomic_uint refs;
     struct provider_context *context; /* borrowed: OpenSSL keeps the provider as long as its keys */

@@ -31,10 +31,12 @@ static void decoder_free(void *ctx)
     (void)ctx;
 }
 
+/* A reference stands for a private key. Saying no to the others keeps us out of the decoding of
+ * every certificate's public key, which programs with a long list of CAs do a hundred times. */
 static int decoder_does_selection(void *context, int selection)
 {
     (void)context;
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
 /* Called, without a look whether it is there, when OpenSSL chose a key management that is not ours:
@@ -170,7 +172,8 @@ static int decoder_decode(enum key_type type, void *ctx, OSSL_CORE_BIO *input,
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object_type),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key,
+                                          AGENT_KEY_REFERENCE_LEN),
         OSSL_PARAM_construct_end(),
     };
     return callback(params, arg);

@@ -48,9 +48,8 @@ static void *keymgmt_load(enum key_type type, const void *reference, size_t refe
 {
     struct agent_key **key = (struct agent_key **)(uintptr_t)reference;
 
-    /* What is referred to is the caller's variable: an empty one tells it that the key was taken.
-     */
-    if (!key || reference_size != sizeof(*key) || !*key || (*key)->public_key.type != type)
+    if (!key || reference_size != AGENT_KEY_REFERENCE_LEN || !*key ||
+        (*key)->public_key.type != type)
         return NULL;
     return TAKE_PTR(*key);
 }

@@ -27,8 +27,6 @@
 #define PEM_PROPERTIES PROPERTIES ",input=pem"
 #define DER_PROPERTIES PROPERTIES ",input=der,structure=" DECODER_STRUCTURE
 
-__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
-
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {KEYMGMT_RSA_NAMES, PROPERTIES, keymgmt_rsa_functions, NULL},
     {KEYMGMT_RSA_PSS_NAMES, PROPERTIES, keymgmt_rsa_pss_functions, NULL},
@@ -80,8 +78,10 @@ static const OSSL_ALGORITHM *module_query(void *ctx, int operation, int *no_cach
     }
 }
 
-int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
-                       const OSSL_DISPATCH **out, void **ret_context)
+__attribute__((visibility("default"))) int OSSL_provider_init(const OSSL_CORE_HANDLE *core,
+                                                              const OSSL_DISPATCH *in,
+                                                              const OSSL_DISPATCH **out,
+                                                              void **ret_context)
 {
     static const OSSL_DISPATCH functions[] = {
         PROVIDER_COMMON_FUNCTIONS,

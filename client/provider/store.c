@@ -126,7 +126,8 @@ static int store_hand_out_key(struct store *store, const struct mtls_agent_key *
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &object, sizeof(object)),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &object,
+                                          AGENT_KEY_REFERENCE_LEN),
         OSSL_PARAM_construct_end(),
     };
     return callback(params, arg);

@@ -627,7 +627,7 @@ static int fake_listen(const char *path)
 
     if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
         return fd < 0 ? -errno : -ENAMETOOLONG;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     (void)unlink(path);
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 128) < 0)
         return -errno;

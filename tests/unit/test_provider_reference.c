@@ -149,8 +149,8 @@ static void test_parse_of_other_labels_is_another_answer(void **state)
         "\n",
         "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
         "-----BEGIN MTLS AGENT KEY REFERENCE\n",
-        " " BEGIN END,
-        "-----BEGIN MTLS AGENT KEY REFERENCE----- \nMAA=\n" END,
+        (" " BEGIN END),
+        ("-----BEGIN MTLS AGENT KEY REFERENCE----- \nMAA=\n" END),
     };
     char *uri = NULL;
 
