@@ -64,6 +64,8 @@ static SSL_CTX *make_context(const char *ca, const char *cert, const char *key)
         return NULL;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    /* nginx answers a close_notify with the end of the connection alone. */
+    (void)SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
     return context;
 }
 

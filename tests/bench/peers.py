@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import harness  # noqa: E402
-from clients import Broken, Clients, pin  # noqa: E402
+from clients import Broken, Clients  # noqa: E402
 from softhsm import CA, MODULE, TokenDir, run  # noqa: E402
 
 P11_KIT_CLIENT = next(Path("/usr/lib").glob("*/pkcs11/p11-kit-client.so"),
@@ -46,9 +46,6 @@ class Peer:
         """A program that starts fresh clients, each for one signature."""
         command, env = self.command(kind, "--once")
         return Clients([([BENCH / "bench-spawn", *command], env)])
-
-    def pin(self, cpus):
-        pin(self.pids, cpus)
 
     def end(self):
         pass

@@ -64,7 +64,7 @@ def clients_of(bench, specs, cpus):
         for name, clients in standing.items():
             pin(clients.pids(), cpus)
             if name in bench.KINDS:
-                bench.peer(name).pin(cpus)
+                pin(bench.peer(name).pids, cpus)
         yield standing
     finally:
         for clients in standing.values():
@@ -228,8 +228,8 @@ def agent_openssl(bench):
         if done.returncode:
             raise Broken(f"mtls key-ref: {done.stderr}")
     conf = openssl_conf(bench, "provider.cnf",
-                        "providers = providers\n[providers]\ndefault = default\n"
-                        "mtls-agent = agent\n[default]\nactivate = 1\n[agent]\n"
+                        "providers = providers\n[providers]\ndefault = software\n"
+                        "mtls-agent = agent\n[software]\nactivate = 1\n[agent]\n"
                         f"module = {harness.PROVIDER_DIR}/mtls-agent.so\nactivate = 1\n")
     return reference, {**agent.environment, **conf}
 
@@ -253,6 +253,7 @@ def check_dn(bench, command, env, name):
 def row_fresh_curl(bench, options):
     claims = [Claim("p50 / pem", 1.10)]
     server, pem = bench.server, bench.peer("pem")
+    pin([server.process.pid], ALL_CORES)
     reference, env = agent_openssl(bench)
     direct = bench.token_copy()
     uri, direct_env = engine_openssl(bench, "direct", harness.MODULE,
@@ -277,6 +278,7 @@ def row_fresh_curl(bench, options):
 
 def handshakes(bench, options, processes, claims):
     server, pem = bench.server, bench.peer("pem")
+    pin([server.process.pid], ALL_CORES)
     p11_kit = bench.peer("p11-kit")
     reference, env = agent_openssl(bench)
     from peers import P11_KIT_CLIENT
@@ -285,6 +287,9 @@ def handshakes(bench, options, processes, claims):
     commands = {"pem": ([*words, pem.cert, pem.keys["ec"]], {}),
                 "p11-kit": ([*words, bench.cert, f"engine:{uri}"], p11_env),
                 "agent": ([*words, bench.cert, reference], env)}
+    curl = ["curl", "--silent", "--show-error", "--cacert", server.ca, server.url, "--cert"]
+    check_dn(bench, [*curl, pem.cert, "--key", pem.keys["ec"]], {}, "pem")
+    check_dn(bench, [*curl, bench.cert, "--key", reference], env, "ec")
     specs = {name: lambda command=command: Clients([command] * processes)
              for name, command in commands.items()}
     values = {name: [] for name in specs}
