@@ -4,7 +4,6 @@
 
 #include <openssl/core_dispatch.h>
 #include <openssl/params.h>
-#include <openssl/provider.h>
 
 #include "client/provider/agent_key.h"
 #include "client/provider/keymgmt.h"
@@ -50,29 +49,6 @@ int mtls_agent_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *
     return *ret_context != NULL;
 }
 
-/* See precedence.h: fetching one algorithm of each kind makes OpenSSL's own providers come before
- * ours, also where they are loaded only by first use. */
-static int provider_load_others_first(OSSL_LIB_CTX *libctx)
-{
-    EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(libctx, "RSA", NULL);
-    EVP_SIGNATURE *signature = EVP_SIGNATURE_fetch(libctx, "RSA", NULL);
-    int done = keymgmt && signature;
-
-    EVP_KEYMGMT_free(keymgmt);
-    EVP_SIGNATURE_free(signature);
-    return done;
-}
-
-static int provider_activate(OSSL_LIB_CTX *libctx)
-{
-    if (OSSL_PROVIDER_available(libctx, PROVIDER_LIBRARY_NAME))
-        return 1;
-    /* The handle stays with the library context, and ends with it. */
-    return provider_load_others_first(libctx) &&
-           OSSL_PROVIDER_add_builtin(libctx, PROVIDER_LIBRARY_NAME, mtls_agent_provider_init) &&
-           OSSL_PROVIDER_try_load(libctx, PROVIDER_LIBRARY_NAME, 1) != NULL;
-}
-
 EVP_PKEY *provider_pkey_new(OSSL_LIB_CTX *libctx, struct mtls_agent *agent,
                             const struct mtls_agent_key *key)
 {
@@ -80,7 +56,7 @@ EVP_PKEY *provider_pkey_new(OSSL_LIB_CTX *libctx, struct mtls_agent *agent,
     struct wire_span description = {0};
     EVP_PKEY *pkey = NULL;
 
-    if (!provider_activate(libctx) || agent_key_describe(key, &description))
+    if (agent_key_describe(key, &description))
         return NULL;
     void *data = (void *)(uintptr_t)description.data;
     void *handle = agent;

@@ -15,19 +15,21 @@
 
 #define PROVIDER_LIBRARY_NAME "mtls-agent-library"
 
-/** mtls_agent_provider_init() - for OSSL_PROVIDER_add_builtin(); provider_pkey_new() calls that. */
+/**
+ * mtls_agent_provider_init() - for OSSL_PROVIDER_add_builtin() under PROVIDER_LIBRARY_NAME
+ *
+ * Load "default" before it, in the same library context: see precedence.h. A shared object that
+ * holds this must not be unloaded afterwards (-z nodelete).
+ */
 OSSL_provider_init_fn mtls_agent_provider_init;
 
 /**
  * provider_pkey_new() - a private key that the agent holds, as OpenSSL's own type
- * @libctx:     where the key is going to be used; NULL: the default one
+ * @libctx:     where the provider is active; NULL: the default one
  * @agent:      borrowed; must outlive the EVP_PKEY and all copies of it
  * @key:        borrowed for the call
  *
- * Activates the provider in @libctx on first use and leaves it active, after OpenSSL's own, so
- * that ordinary keys of the program stay where they were. The caller's shared object must not be
- * unloaded afterwards (-z nodelete). Asks the agent nothing; does not block.
- *
+ * Asks the agent nothing; does not block.
  * Return: the key, owned by the caller, or NULL with entries in OpenSSL's error queue.
  */
 EVP_PKEY *provider_pkey_new(OSSL_LIB_CTX *libctx, struct mtls_agent *agent,

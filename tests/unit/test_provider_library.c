@@ -7,6 +7,9 @@
 #include "client/provider/provider.h"
 #include "tests/unit/provider_fixture.h"
 
+/* The provider of the library for the tests that need it in the fixture's context. */
+static OSSL_PROVIDER *library_provider;
+
 static struct mtls_agent_keys *find(struct mtls_agent *agent, const char *name)
 {
     struct mtls_agent_keys *keys = NULL;
@@ -36,6 +39,14 @@ static void assert_all_sign(const struct fixture *fixture, OSSL_LIB_CTX *libctx)
     (void)mtls_agent_free(agent);
 }
 
+static OSSL_PROVIDER *load_library(OSSL_LIB_CTX *libctx)
+{
+    assert_true(OSSL_PROVIDER_add_builtin(libctx, PROVIDER_LIBRARY_NAME, mtls_agent_provider_init));
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(libctx, PROVIDER_LIBRARY_NAME);
+    assert_non_null(provider);
+    return provider;
+}
+
 static void test_keys_sign_beside_the_module(void **state)
 {
     struct fixture *fixture = *state;
@@ -46,21 +57,20 @@ static void test_keys_sign_beside_the_module(void **state)
     EVP_PKEY_free(pkey);
 }
 
-static void test_keys_sign_in_the_default_context(void **state)
-{
-    assert_all_sign(*state, NULL);
-}
-
-static void test_ordinary_keys_stay_ordinary_in_a_context_that_is_new(void **state)
+static void test_ordinary_keys_stay_ordinary(void **state)
 {
     struct fixture *fixture = *state;
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *ordinary = OSSL_PROVIDER_load(libctx, "default");
+    OSSL_PROVIDER *library = load_library(libctx);
 
     assert_all_sign(fixture, libctx);
     EVP_PKEY *pkey = EVP_PKEY_Q_keygen(libctx, NULL, "EC", "P-256");
     assert_non_null(pkey);
     assert_string_equal(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(pkey)), "default");
     EVP_PKEY_free(pkey);
+    assert_true(OSSL_PROVIDER_unload(library));
+    assert_true(OSSL_PROVIDER_unload(ordinary));
     OSSL_LIB_CTX_free(libctx);
 }
 
@@ -117,16 +127,31 @@ static void test_key_of_unknown_form_is_an_error(void **state)
     (void)mtls_agent_free(agent);
 }
 
+static int setup(void **state)
+{
+    if (fixture_setup(state) != 0)
+        return -1;
+    struct fixture *fixture = *state;
+    library_provider = load_library(fixture->libctx);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    if (library_provider)
+        (void)OSSL_PROVIDER_unload(library_provider);
+    return fixture_teardown(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_sign_beside_the_module),
-        cmocka_unit_test(test_keys_sign_in_the_default_context),
-        cmocka_unit_test(test_ordinary_keys_stay_ordinary_in_a_context_that_is_new),
+        cmocka_unit_test(test_ordinary_keys_stay_ordinary),
         cmocka_unit_test(test_key_asks_its_own_agent),
         cmocka_unit_test(test_making_a_key_asks_nothing),
         cmocka_unit_test(test_key_of_unknown_form_is_an_error),
     };
 
-    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
