@@ -48,7 +48,7 @@ static int link_take_fd(struct msghdr *header)
     return first;
 }
 
-int link_receive(int fd, uint8_t *buffer, struct wire_span *ret_packet, int *ret_fd)
+int link_receive(int fd, bool wait, uint8_t *buffer, struct wire_span *ret_packet, int *ret_fd)
 {
     union {
         struct cmsghdr align;
@@ -62,8 +62,10 @@ int link_receive(int fd, uint8_t *buffer, struct wire_span *ret_packet, int *ret
     do {
         header.msg_control = control.data;
         header.msg_controllen = sizeof(control.data);
-        got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
+        got = recvmsg(fd, &header, wait ? MSG_CMSG_CLOEXEC : MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     } while (got < 0 && errno == EINTR);
+    if (got < 0 && !wait && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return LINK_E_AGAIN;
     if (got < 0)
         return errno == ECONNRESET ? LINK_E_END : -errno;
 

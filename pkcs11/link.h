@@ -10,22 +10,27 @@
 
 #define LINK_PACKET_MAX (WIRE_HEADER_LEN + WIRE_FRAME_MAX)
 
-/* The positive answer of this module: the core is gone, or wants the worker gone. */
-#define LINK_E_END 1
+/* Positive answers of this module. */
+enum {
+    LINK_E_END = 1, /* the core is gone, or wants the worker gone */
+    LINK_E_AGAIN,   /* no packet now */
+};
 
 /** link_init() - blocking mode, and buffers that hold the largest packet. Return: 0, or -errno. */
 int link_init(int fd) _must_check_;
 
 /**
- * link_receive() - wait for a packet
+ * link_receive() - take a packet
+ * @wait:       block until there is one
  * @buffer:     filled; LINK_PACKET_MAX bytes
  * @ret_packet: filled with what was received, in @buffer
  * @ret_fd:     filled with the one descriptor that came along, owned by the caller, or -1. When
  *              more came, all of them are closed.
  *
- * Return: 0, LINK_E_END, or -errno.
+ * Return: 0, LINK_E_END, LINK_E_AGAIN (only without @wait), or -errno.
  */
-int link_receive(int fd, uint8_t *buffer, struct wire_span *ret_packet, int *ret_fd) _must_check_;
+int link_receive(int fd, bool wait, uint8_t *buffer, struct wire_span *ret_packet,
+                 int *ret_fd) _must_check_;
 
 /** link_send() - one packet of whole frames; blocks while the core is busy. Return: 0, or -errno.
  */

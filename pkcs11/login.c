@@ -144,8 +144,8 @@ static int login_answer(struct worker *worker, uint32_t seq, const struct token 
     return link_send(worker->link, writer);
 }
 
-/* Waits for the PIN, before any lock is held; false with the outcome when there is none. */
-static bool login_read_pin(const struct worker_login *msg, const struct token *token, int pin_fd,
+/* Reads the PIN, before any lock is held; false with the outcome when there is none. */
+static bool login_read_pin(const struct token *token, int pin_fd, unsigned int pin_ms,
                            struct secret *pin, struct login_outcome *outcome)
 {
     if (!token || pin_fd < 0) {
@@ -153,19 +153,19 @@ static bool login_read_pin(const struct worker_login *msg, const struct token *t
                           token ? "no PIN came with the login" : "no such token", "");
         return false;
     }
-    int r = pin ? secret_read(pin, pin_fd, msg->timeout_ms) : -ENOMEM;
+    int r = pin ? secret_read(pin, pin_fd, pin_ms) : -ENOMEM;
     if (r)
         login_set_outcome(outcome, WORKER_E_PIN_SOURCE, CKR_OK, secret_error_text(r), "");
     return r == 0;
 }
 
 int login_handle(struct worker *worker, const struct worker_login *msg, int pin_fd,
-                 struct wire_writer *writer)
+                 unsigned int pin_ms, struct wire_writer *writer)
 {
     _cleanup_secret_ struct secret *pin = secret_new();
     struct login_outcome outcome = {.result = WORKER_OK};
     struct token *token = worker_get_token(worker, msg->token);
-    bool have_pin = login_read_pin(msg, token, pin_fd, pin, &outcome);
+    bool have_pin = login_read_pin(token, pin_fd, pin_ms, pin, &outcome);
 
     (void)pthread_rwlock_wrlock(&worker->lock);
     if (have_pin)

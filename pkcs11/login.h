@@ -12,14 +12,15 @@
 #define LOGIN_CONTEXT_TIMEOUT_MS 120000u
 
 /**
- * login_handle() - LOGIN: wait for the PIN, log in, read the token anew, tell the core all
+ * login_handle() - LOGIN: read the PIN, log in, read the token anew, tell the core all
  * @pin_fd:     read end of the PIN's pipe, or -1; borrowed
+ * @pin_ms:     how long reading the PIN may take
  * @writer:     for the messages to the core
  *
  * Return: 0 when the core was answered, else -errno.
  */
 int login_handle(struct worker *worker, const struct worker_login *msg, int pin_fd,
-                 struct wire_writer *writer) _must_check_;
+                 unsigned int pin_ms, struct wire_writer *writer) _must_check_;
 
 /** logout_handle() - LOGOUT: the same way back. Return: as login_handle(). */
 int logout_handle(struct worker *worker, const struct worker_logout *msg,

@@ -226,7 +226,7 @@ static size_t main_receive_first(void)
 
     if (!buffer)
         main_fail_memory();
-    int r = link_receive(worker.link, buffer, &packet, &fd);
+    int r = link_receive(worker.link, true, buffer, &packet, &fd);
     (void)close_fd(fd);
     if (r)
         _exit(r == LINK_E_END ? 0 : 1);

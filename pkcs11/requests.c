@@ -2,41 +2,75 @@
 /* Messages to their handlers; see requests.h. */
 #include "pkcs11/requests.h"
 
+#include <poll.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/frame.h"
 #include "common/log.h"
 #include "pkcs11/login.h"
 
-/* Returns 0 when the core was answered; -errno ends the worker. */
-typedef int (*request_handler_fn)(struct signer *signer, struct wire_span body, int fd);
+/* A source writes its PIN at once; one that begins and then dawdles gets so long. */
+#define REQUEST_PIN_READ_MS 1000u
+#define REQUESTS_WAITING_MAX (WORKER_WINDOW_MAX + 1u) /* sign requests and a login */
 
-static int request_login(struct signer *signer, struct wire_span body, int fd)
+/* A request that waits for its PIN. */
+struct pin_request {
+    int fd;
+    uint64_t deadline_ms; /* of the monotonic clock */
+    size_t len;
+    uint8_t packet[];
+};
+
+/* What one thread has to do. */
+struct requests {
+    struct signer *signer;
+    size_t waiting_count;
+    struct pin_request *waiting[REQUESTS_WAITING_MAX];
+};
+
+static void pin_request_free(struct pin_request *request)
+{
+    request->fd = close_fd(request->fd);
+    free(request);
+}
+
+DEFINE_CLEANUP(struct pin_request *, pin_request, pin_request_free)
+
+/*
+ * Returns 0 when the core was answered; -errno ends the worker. @pin_ms: how long a PIN may be read
+ * from @fd.
+ */
+typedef int (*request_handler_fn)(struct signer *signer, struct wire_span body, int fd,
+                                  unsigned int pin_ms);
+
+static int request_login(struct signer *signer, struct wire_span body, int fd, unsigned int pin_ms)
 {
     struct worker_login msg;
 
     if (worker_login_parse(body, &msg))
         return -EPROTO;
-    return login_handle(signer->worker, &msg, fd, &signer->writer);
+    return login_handle(signer->worker, &msg, fd, pin_ms, &signer->writer);
 }
 
-static int request_logout(struct signer *signer, struct wire_span body, int fd)
+static int request_logout(struct signer *signer, struct wire_span body, int fd, unsigned int pin_ms)
 {
     struct worker_logout msg;
 
     (void)fd;
+    (void)pin_ms;
     if (worker_logout_parse(body, &msg))
         return -EPROTO;
     return logout_handle(signer->worker, &msg, &signer->writer);
 }
 
-static int request_sign(struct signer *signer, struct wire_span body, int fd)
+static int request_sign(struct signer *signer, struct wire_span body, int fd, unsigned int pin_ms)
 {
     struct worker_sign msg;
 
     if (worker_sign_parse(body, &msg))
         return -EPROTO;
-    return signer_handle(signer, &msg, fd);
+    return signer_handle(signer, &msg, fd, pin_ms);
 }
 
 static const struct {
@@ -48,7 +82,7 @@ static const struct {
     {WORKER_LOGOUT, request_logout},
 };
 
-static int request_run(struct signer *signer, struct wire_span packet, int fd)
+static int request_run(struct signer *signer, struct wire_span packet, int fd, unsigned int pin_ms)
 {
     struct frame frame;
 
@@ -56,10 +90,11 @@ static int request_run(struct signer *signer, struct wire_span packet, int fd)
         return -EPROTO;
     for (size_t i = 0; i < ARRAY_SIZE(request_table); i++)
         if (request_table[i].type == frame.type)
-            return request_table[i].handle(signer, frame.body, fd);
+            return request_table[i].handle(signer, frame.body, fd, pin_ms);
     return -EPROTO;
 }
 
+/* Which end it was does not matter to the core: it sees the end of the socket. */
 _Noreturn static void request_exit(int r)
 {
     if (r != LINK_E_END)
@@ -67,70 +102,110 @@ _Noreturn static void request_exit(int r)
     _exit(r == LINK_E_END ? 0 : 1);
 }
 
-/* A request that waits for a PIN, with everything that it needs. */
-struct pin_request {
-    struct worker *worker;
-    int fd;
-    size_t len;
-    uint8_t packet[];
-};
-
-static void pin_request_free(struct pin_request *request)
+/* How long the PIN of a request may take to come. */
+static unsigned int request_patience_ms(struct wire_span packet)
 {
-    request->fd = close_fd(request->fd);
-    free(request);
+    struct worker_login login;
+    struct frame frame;
+
+    if (frame_parse(packet, &frame) == 0 && frame.type == WORKER_LOGIN &&
+        worker_login_parse(frame.body, &login) == 0)
+        return login.timeout_ms;
+    return LOGIN_CONTEXT_TIMEOUT_MS;
 }
 
-DEFINE_CLEANUP(struct pin_request *, pin_request, pin_request_free)
-
-static void *pin_request_main(void *arg)
+/* Lays a request aside; owns @fd. */
+static int requests_add_waiting(struct requests *requests, struct wire_span packet, int fd)
 {
-    _cleanup_(cleanup_pin_request) struct pin_request *request = arg;
-    struct signer signer;
+    _cleanup_close_ int owned = fd;
 
-    int r = signer_init(&signer, request->worker);
-    if (r == 0)
-        r = request_run(&signer, (struct wire_span){request->packet, request->len}, request->fd);
-    if (r)
-        request_exit(r);
-    signer_deinit(&signer);
-    return NULL;
-}
-
-/* Owns @fd. */
-static int pin_request_start(struct worker *worker, struct wire_span packet, int fd)
-{
-    _cleanup_(cleanup_pin_request) struct pin_request *request =
-        malloc(sizeof(*request) + packet.len);
-    pthread_attr_t attr;
-    pthread_t thread;
-
-    if (!request) {
-        (void)close_fd(fd);
+    /* More than the core may send: then the PIN is waited for here and now. */
+    if (requests->waiting_count == REQUESTS_WAITING_MAX)
+        return request_run(requests->signer, packet, fd, request_patience_ms(packet));
+    struct pin_request *request = malloc(sizeof(*request) + packet.len);
+    if (!request)
         return -ENOMEM;
-    }
-    *request = (struct pin_request){.worker = worker, .fd = fd, .len = packet.len};
+    *request =
+        (struct pin_request){.fd = TAKE_FD(owned),
+                             .deadline_ms = clock_monotonic_ms() + request_patience_ms(packet),
+                             .len = packet.len};
     memcpy(request->packet, packet.data, packet.len);
-    (void)pthread_attr_init(&attr);
-    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&thread, &attr, pin_request_main, request);
-    (void)pthread_attr_destroy(&attr);
-    if (r == 0)
-        (void)TAKE_PTR(request); /* the thread's own now */
-    return -r;
+    requests->waiting[requests->waiting_count++] = request;
+    return 0;
+}
+
+/* Runs a request whose PIN is there, or whose time is over. */
+static int requests_run_waiting(struct requests *requests, size_t index, unsigned int pin_ms)
+{
+    _cleanup_(cleanup_pin_request) struct pin_request *request = requests->waiting[index];
+
+    requests->waiting[index] = requests->waiting[--requests->waiting_count];
+    return request_run(requests->signer, (struct wire_span){request->packet, request->len},
+                       request->fd, pin_ms);
+}
+
+static uint64_t requests_next_deadline(const struct requests *requests)
+{
+    uint64_t next_ms = UINT64_MAX;
+
+    for (size_t i = 0; i < requests->waiting_count; i++)
+        if (requests->waiting[i]->deadline_ms < next_ms)
+            next_ms = requests->waiting[i]->deadline_ms;
+    return next_ms;
+}
+
+/* Waits for a packet, a PIN or the end of a request's time; runs what need not wait any longer. */
+static int requests_wait(struct requests *requests)
+{
+    struct pollfd pollfds[REQUESTS_WAITING_MAX + 1];
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t next_ms = requests_next_deadline(requests);
+    size_t count = requests->waiting_count;
+
+    for (size_t i = 0; i < count; i++)
+        pollfds[i] = (struct pollfd){.fd = requests->waiting[i]->fd, .events = POLLIN};
+    pollfds[count] = (struct pollfd){.fd = requests->signer->worker->link, .events = POLLIN};
+    if (poll(pollfds, count + 1, next_ms > now_ms ? clock_poll_timeout(next_ms - now_ms) : 0) < 0)
+        return errno == EINTR ? 0 : -errno;
+
+    now_ms = clock_monotonic_ms();
+    /* From the end, as a request that is run is replaced by the last one. */
+    for (size_t i = count; i-- > 0;) {
+        bool is_ready = pollfds[i].revents != 0;
+        int r = 0;
+
+        if (is_ready || requests->waiting[i]->deadline_ms <= now_ms)
+            r = requests_run_waiting(requests, i, is_ready ? REQUEST_PIN_READ_MS : 0);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int requests_take_packet(struct requests *requests)
+{
+    struct signer *signer = requests->signer;
+    struct wire_span packet;
+    int fd = -1;
+    int r = link_receive(signer->worker->link, requests->waiting_count == 0, signer->packet,
+                         &packet, &fd);
+
+    if (r)
+        return r == LINK_E_AGAIN ? 0 : r;
+    if (fd >= 0)
+        return requests_add_waiting(requests, packet, fd);
+    return request_run(signer, packet, -1, 0);
 }
 
 void requests_serve(struct signer *signer)
 {
-    for (;;) {
-        struct wire_span packet;
-        int fd = -1;
-        int r = link_receive(signer->worker->link, signer->packet, &packet, &fd);
+    struct requests requests = {.signer = signer};
 
-        if (r == 0 && fd >= 0)
-            r = pin_request_start(signer->worker, packet, fd);
-        else if (r == 0)
-            r = request_run(signer, packet, -1);
+    for (;;) {
+        int r = requests.waiting_count > 0 ? requests_wait(&requests) : 0;
+
+        if (r == 0)
+            r = requests_take_packet(&requests);
         if (r)
             request_exit(r);
     }

@@ -33,20 +33,7 @@ int signer_init(struct signer *signer, struct worker *worker)
     wire_writer_init(&signer->writer, LINK_PACKET_MAX);
     signer->sessions = calloc(worker->token_count + 1, sizeof(*signer->sessions));
     signer->packet = malloc(LINK_PACKET_MAX);
-    if (signer->sessions && signer->packet)
-        return 0;
-    signer_deinit(signer);
-    return -ENOMEM;
-}
-
-void signer_deinit(struct signer *signer)
-{
-    for (size_t i = 0; signer->sessions && i < signer->worker->token_count; i++)
-        (void)token_close_session(&signer->worker->tokens[i], signer->sessions[i]);
-    free(signer->sessions);
-    free(signer->packet);
-    wire_writer_deinit(&signer->writer);
-    *signer = (struct signer){0};
+    return signer->sessions && signer->packet ? 0 : -ENOMEM;
 }
 
 void signers_close_sessions(struct worker *worker, const struct token *token)
@@ -313,10 +300,11 @@ static void signer_sign(struct signer *signer, struct signing *signing)
 }
 
 /* With a PIN for this one signature. Its session is not used for anything else. */
-static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd)
+static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd,
+                                 unsigned int pin_ms)
 {
     _cleanup_secret_ struct secret *pin = secret_new();
-    int r = pin ? secret_read(pin, pin_fd, LOGIN_CONTEXT_TIMEOUT_MS) : -ENOMEM;
+    int r = pin ? secret_read(pin, pin_fd, pin_ms) : -ENOMEM;
 
     if (r) {
         signer_answer(signing, WORKER_E_PIN_SOURCE, secret_error_text(r));
@@ -333,12 +321,13 @@ static void signer_sign_with_pin(struct signer *signer, struct signing *signing,
     (void)pthread_rwlock_unlock(&signer->worker->lock);
 }
 
-int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd)
+int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd,
+                  unsigned int pin_ms)
 {
     struct signing signing = {.msg = msg, .reply = {.seq = msg->seq, .result = WORKER_OK}};
 
     if (pin_fd >= 0)
-        signer_sign_with_pin(signer, &signing, pin_fd);
+        signer_sign_with_pin(signer, &signing, pin_fd, pin_ms);
     else
         signer_sign(signer, &signing);
     wire_writer_reset(&signer->writer);

@@ -18,19 +18,19 @@ struct signer {
     char text[PROTOCOL_TEXT_MAX];
 };
 
-/** signer_init() - buffers; no session yet. Return: 0, or -ENOMEM. */
+/** signer_init() - buffers, for as long as the process lives; no session yet. Return: 0, -ENOMEM.
+ */
 int signer_init(struct signer *signer, struct worker *worker) _must_check_;
-
-/** signer_deinit() - release and close what is open. */
-void signer_deinit(struct signer *signer);
 
 /**
  * signer_handle() - SIGN: make, check, verify, answer
  * @pin_fd:     read end of a PIN's pipe for an always-authenticate key, or -1; borrowed
+ * @pin_ms:     how long reading the PIN may take
  *
  * Return: 0 when the core was answered, else -errno.
  */
-int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd) _must_check_;
+int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd,
+                  unsigned int pin_ms) _must_check_;
 
 /** signers_close_sessions() - every signer's session with a token; `lock` is held for writing. */
 void signers_close_sessions(struct worker *worker, const struct token *token);

@@ -389,6 +389,22 @@ static void test_login_twice_is_fine(void **state)
     assert_signs(fixture, "p256", NULL);
 }
 
+/* A process that ever had a second thread pays for its locks for good. */
+static void test_software_worker_has_one_thread(void **state)
+{
+    struct token_fixture *fixture = *state;
+    char path[64];
+    size_t count = 0;
+
+    assert_signs(fixture, "always", BUILDER_PIN);
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)fixture->worker.pid);
+    _cleanup_closedir_ DIR *tasks = opendir(path);
+    assert_non_null(tasks);
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        count += entry->d_name[0] != '.';
+    assert_int_equal(count, 1);
+}
+
 static void test_end_of_socket_ends_worker(void **state)
 {
     struct token_fixture *fixture = *state;
@@ -421,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup(test_logout_hides_keys, setup_logged_in),
         cmocka_unit_test_setup(test_logout_unknown_token, setup_logged_in),
         cmocka_unit_test_setup(test_login_twice_is_fine, setup_logged_in),
+        cmocka_unit_test_setup(test_software_worker_has_one_thread, setup_logged_in),
         cmocka_unit_test_setup(test_end_of_socket_ends_worker, setup_logged_in),
     };
 

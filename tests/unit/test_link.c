@@ -82,9 +82,21 @@ static void test_receive_plain(void **state)
     int fd = 99;
 
     send_with_fds(pair, "hello", 5, 0);
-    assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), 0);
+    assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), 0);
     assert_int_equal(packet.len, 5);
     assert_int_equal(fd, -1);
+}
+
+static void test_receive_without_waiting(void **state)
+{
+    struct pair *pair = *state;
+    struct wire_span packet;
+    int fd = -1;
+
+    assert_int_equal(link_receive(pair->worker, false, pair->buffer, &packet, &fd), LINK_E_AGAIN);
+    send_with_fds(pair, "hello", 5, 0);
+    assert_int_equal(link_receive(pair->worker, false, pair->buffer, &packet, &fd), 0);
+    assert_int_equal(packet.len, 5);
 }
 
 static void test_receive_one_descriptor(void **state)
@@ -94,7 +106,7 @@ static void test_receive_one_descriptor(void **state)
     int fd = -1;
 
     send_with_fds(pair, "hello", 5, 1);
-    assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), 0);
+    assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), 0);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     (void)close_fd(fd);
@@ -110,7 +122,7 @@ static void test_receive_many_descriptors_keeps_none(void **state)
         struct wire_span packet;
         int fd = 99;
         send_with_fds(pair, "hello", 5, counts[i]);
-        assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), 0);
+        assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), 0);
         assert_int_equal(fd, -1);
         assert_int_equal(lowest_free_fd(), before);
     }
@@ -125,7 +137,7 @@ static void test_largest_packet_both_ways(void **state)
     int fd = -1;
 
     send_with_fds(pair, large, LINK_PACKET_MAX, 0);
-    assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), 0);
+    assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), 0);
     assert_int_equal(packet.len, LINK_PACKET_MAX);
     assert_int_equal(link_send(pair->worker, &writer), 0);
     assert_int_equal(recv(pair->core, pair->buffer, LINK_PACKET_MAX, 0), LINK_PACKET_MAX);
@@ -141,7 +153,7 @@ static void test_receive_oversized_packet(void **state)
     int before = lowest_free_fd();
 
     send_with_fds(pair, large, LINK_PACKET_MAX + 1, 1);
-    assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), -EMSGSIZE);
+    assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), -EMSGSIZE);
     assert_int_equal(lowest_free_fd(), before);
     free(large);
 }
@@ -155,7 +167,7 @@ static void test_end(void **state)
     int fd = -1;
 
     pair->core = close_fd(pair->core);
-    assert_int_equal(link_receive(pair->worker, pair->buffer, &packet, &fd), LINK_E_END);
+    assert_int_equal(link_receive(pair->worker, true, pair->buffer, &packet, &fd), LINK_E_END);
     assert_int_equal(link_send(pair->worker, &writer), -EPIPE);
 }
 
@@ -164,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_init_makes_blocking, setup, teardown),
         cmocka_unit_test_setup_teardown(test_receive_plain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_receive_without_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_receive_one_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_receive_many_descriptors_keeps_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_largest_packet_both_ways, setup, teardown),
