@@ -6,13 +6,18 @@ program tests/tools/fake-agent. `ScriptedAgent` answers with the status and the 
 several tokens, hostile names. Neither needs a token or the real agent.
 """
 
+import fcntl
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import termios
 import threading
+import time
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,6 +232,77 @@ class ScriptedAgent(threading.Thread):
                 wire.u32(len(key.schemes)) + schemes + wire.u32(len(key.certs)) + certs)
 
 
+# A shell with one job in the foreground: tells its process id, then how it ended. Only a job of a
+# living shell can be stopped by SIGTSTP.
+SHELL = r"""
+import os, signal, sys
+report = int(sys.argv[1])
+pid = os.fork()
+if pid == 0:
+    os.close(report)
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(report, b"%d\n" % pid)
+os.write(report, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+class Terminal:
+    """The command at a terminal of its own, as a person has it."""
+
+    def __init__(self, env, *args):
+        self.text = ""
+        self.controller, self.terminal = os.openpty()
+        self.before = termios.tcgetattr(self.terminal)
+        read_end, write_end = os.pipe()
+        self.report = os.fdopen(read_end)
+        self.shell = subprocess.Popen(
+            [sys.executable, "-c", SHELL, str(write_end), MTLS_BIN, *args], env=env,
+            stdin=self.terminal, stdout=self.terminal, stderr=self.terminal, pass_fds=[write_end],
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(self.terminal, termios.TIOCSCTTY, 0))
+        os.close(write_end)
+        self.pid = int(self.report.readline())
+
+    def wait_for(self, text, count=1):
+        end = time.monotonic() + DEADLINE
+        while self.text.count(text) < count:
+            if not select.select([self.controller], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError(f"no {text!r} in {self.text!r}")
+            self.text += os.read(self.controller, 4096).decode()
+
+    def type(self, text):
+        os.write(self.controller, text.encode())
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
+
+    def wait(self):
+        """Exit code; -N for signal N."""
+        code = int(self.report.readline())
+        self.shell.wait(DEADLINE)
+        while select.select([self.controller], [], [], 0)[0]:
+            self.text += os.read(self.controller, 4096).decode()
+        return code
+
+    def state(self):
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def is_restored(self):
+        return termios.tcgetattr(self.terminal) == self.before
+
+    def end(self):
+        if self.shell.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.shell.wait(DEADLINE)
+        self.report.close()
+        os.close(self.terminal)
+        os.close(self.controller)
+
+
 class CliTest(unittest.TestCase):
     """A directory, a clean environment, and the command."""
 
@@ -286,6 +362,11 @@ class CliTest(unittest.TestCase):
             process.communicate()
         self.addCleanup(end)
         return process
+
+    def terminal(self, *args):
+        terminal = Terminal(self.env, *args)
+        self.addCleanup(terminal.end)
+        return terminal
 
     def succeed(self, *args, **kwargs):
         done = self.mtls(*args, **kwargs)

@@ -274,17 +274,14 @@ class TestRunChild(WithKeys):
         self.assertEqual(done.returncode, 3)
 
     def test_a_stopped_job_goes_on(self):
-        process, pid = self.listener()
-        process.send_signal(signal.SIGTSTP)
-        poll_until(lambda: self.state(process.pid) == "T", what="stopped")
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(DEADLINE), 5)
-        self.assertFalse(Path(f"/proc/{pid}").exists())
-
-    @staticmethod
-    def state(pid):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        terminal = self.terminal("run", "--", "sh", "-c", "echo begin; read line; echo got $line")
+        terminal.wait_for("begin")
+        terminal.type("\x1a")  # Ctrl-Z
+        poll_until(lambda: terminal.state() == "T", what="stopped")
+        os.killpg(terminal.pid, signal.SIGCONT)
+        terminal.type("through\n")
+        self.assertEqual(terminal.wait(), OK)
+        self.assertIn("got through", terminal.text)
 
 
 class TestEnv(WithKeys):
