@@ -20,19 +20,16 @@ VARIABLES = ("OPENSSL_CONF", "MTLS_CERT", "MTLS_KEY", "MTLS_AGENT_SOCK")
 
 # Tells its process id, then what signals it got, one a line; TERM ends it with 5.
 LISTENER = r"""
-import os, signal, sys
-def say(text):
-    os.write(1, (text + "\n").encode())
-def handle(number, frame):
-    say(signal.Signals(number).name)
+import os, signal
+numbers = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1,
+           signal.SIGUSR2}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+os.write(1, b"ready %d\n" % os.getpid())
+while True:
+    number = signal.Signals(signal.sigwait(numbers))
+    os.write(1, number.name.encode() + b"\n")
     if number == signal.SIGTERM:
         os._exit(5)
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1,
-               signal.SIGUSR2):
-    signal.signal(number, handle)
-say("ready %d" % os.getpid())
-while True:
-    signal.pause()
 """
 
 
