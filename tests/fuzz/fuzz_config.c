@@ -17,9 +17,11 @@ struct problems {
 static void count_problem(void *userdata, const char *problem)
 {
     struct problems *problems = userdata;
+    unsigned int fd = 0;
+    unsigned int line = 0;
 
-    /* About a line, or about a section that lacks something. */
-    fuzz_check(strncmp(problem, "/proc/self/fd/", 14) == 0 || problem[0] == '[');
+    /* FILE:LINE: and the text */
+    fuzz_check(sscanf(problem, "/proc/self/fd/%u:%u: ", &fd, &line) == 2);
     fuzz_check(!strchr(problem, '\n') && !strchr(problem, '\033'));
     problems->count++;
 }
