@@ -25,6 +25,8 @@ struct audit {
     struct wire_writer line;
     uint64_t lost;
     uint64_t complained_ms;
+    time_t second; /* the one that @second_text shows */
+    char second_text[64];
 };
 
 struct audit *audit_free(struct audit *audit)
@@ -135,18 +137,22 @@ static void audit_put_text(struct wire_writer *line, const char *name, const cha
     escape_json(line, wire_span_from_text(value));
 }
 
-/* RFC 3339 in UTC with milliseconds. */
-static void audit_put_time(struct wire_writer *line)
+/* RFC 3339 in UTC with milliseconds; the seconds are formatted once each. */
+static void audit_put_time(struct audit *audit)
 {
     struct timespec now = {0};
     struct tm parts;
-    char text[64];
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)gmtime_r(&now.tv_sec, &parts);
-    size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
-    text[len] = '\0';
-    audit_put_format(line, "{\"time\":\"%s.%03ldZ\"", text, now.tv_nsec / 1000000);
+    if (now.tv_sec != audit->second || !audit->second_text[0]) {
+        (void)gmtime_r(&now.tv_sec, &parts);
+        size_t len = strftime(audit->second_text, sizeof(audit->second_text),
+                              "{\"time\":\"%Y-%m-%dT%H:%M:%S.", &parts);
+        audit->second_text[len] = '\0';
+        audit->second = now.tv_sec;
+    }
+    escape_put_raw(&audit->line, audit->second_text);
+    audit_put_format(&audit->line, "%03ldZ\"", now.tv_nsec / 1000000);
 }
 
 static void audit_complain(struct audit *audit, const char *why)
@@ -166,11 +172,8 @@ static void audit_write_file(struct audit *audit, const struct audit_record *rec
     struct wire_writer *line = &audit->line;
 
     wire_writer_reset(line);
-    audit_put_time(line);
-    audit_put_format(line, ",\"uid\":%u,\"pid\":%d", (unsigned int)record->peer->uid,
-                     (int)record->peer->pid);
-    audit_put_text(line, "exe", audit_exe(record));
-    audit_put_text(line, "unit", audit_unit(record));
+    audit_put_time(audit);
+    escape_put_raw(line, record->peer->json);
     audit_put_text(line, "key", record->key_name);
     audit_put_text(line, "key_hash", hash);
     audit_put_text(line, "kind", audit_kind(record));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's command line and start-up order. */
 #include <getopt.h>
+#include <openssl/crypto.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -147,6 +148,9 @@ int main(int argc, char **argv)
 {
     struct options options = {.log_level = LOG_LEVEL_INFO};
 
+    /* No openssl.cnf: it may name providers and engines, and this process maps no strange code. */
+    if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL))
+        return EXIT_FAILURE;
     int r = harden_standard_fds();
     if (!r)
         r = harden_process();

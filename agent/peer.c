@@ -27,6 +27,7 @@ struct peer *peer_unref(struct peer *peer)
     free(peer->exe);
     free(peer->unit);
     free(peer->text);
+    free(peer->json);
     free(peer);
     return NULL;
 }
@@ -85,8 +86,7 @@ static void peer_look_at_process(struct peer *peer, int fd)
     }
 }
 
-/* Made once: it stands in every audit line. */
-static int peer_describe(struct peer *peer)
+static int peer_describe_text(struct peer *peer)
 {
     char exe[PATH_MAX];
 
@@ -97,6 +97,32 @@ static int peer_describe(struct peer *peer)
         return -ENOMEM;
     }
     return 0;
+}
+
+static int peer_describe_json(struct peer *peer)
+{
+    _cleanup_(cleanup_wire_writer) struct wire_writer json;
+    char numbers[64];
+
+    wire_writer_init(&json, 8 * PATH_MAX);
+    (void)snprintf(numbers, sizeof(numbers),
+                   ",\"uid\":%u,\"pid\":%d,\"exe\":", (unsigned int)peer->uid, (int)peer->pid);
+    escape_put_raw(&json, numbers);
+    escape_json(&json, wire_span_from_text(peer->exe ? peer->exe : "unknown"));
+    escape_put_raw(&json, ",\"unit\":");
+    escape_json(&json, wire_span_from_text(peer->unit));
+    if (json.failed)
+        return -ENOMEM;
+    peer->json = wire_span_to_text((struct wire_span){json.data, json.len});
+    return peer->json ? 0 : -ENOMEM;
+}
+
+/* Made once: it stands in every audit line. */
+static int peer_describe(struct peer *peer)
+{
+    int r = peer_describe_text(peer);
+
+    return r ? r : peer_describe_json(peer);
 }
 
 int peer_new(int fd, struct peer **ret_peer)

@@ -21,6 +21,7 @@ struct peer {
     char *exe;  /* path of the executable; NULL: unknown */
     char *unit; /* systemd unit; NULL: none or unknown */
     char *text; /* the above for a log line, escaped */
+    char *json; /* the above as members of a JSON object: ,"uid":... */
 };
 
 /**
