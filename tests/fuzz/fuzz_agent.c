@@ -14,7 +14,7 @@
 #include "agent/worker.h"
 #include "common/der_ecdsa.h"
 #include "fuzz.h"
-#include "message_table.h"
+#include "tests/unit/message_table.h"
 
 #define TURNS_MAX 10000 /* a core that is still busy then is in a loop */
 

@@ -3,7 +3,7 @@
 #ifndef MTLS_TESTS_FUZZ_MESSAGES_H
 #define MTLS_TESTS_FUZZ_MESSAGES_H
 
-#include "message_table.h"
+#include "tests/unit/message_table.h"
 
 /**
  * fuzz_message() - try one message

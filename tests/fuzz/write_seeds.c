@@ -8,8 +8,8 @@
 
 #include "common/der_ecdsa.h"
 #include "fuzz_ops.h"
-#include "golden_frames.h"
-#include "message_table.h"
+#include "tests/unit/golden_frames.h"
+#include "tests/unit/message_table.h"
 
 static const char *output_dir;
 

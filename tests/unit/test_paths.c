@@ -114,7 +114,7 @@ static int setup_stage(void **state)
     if (!stage || setup(state))
         return -1;
     *state = stage;
-    strcpy(stage->prefix, "/tmp/mtls-paths-XXXXXX");
+    (void)snprintf(stage->prefix, sizeof(stage->prefix), "/tmp/mtls-paths-XXXXXX");
     if (!mkdtemp(stage->prefix))
         return -1;
     (void)snprintf(bin, sizeof(bin), "%s/bin", stage->prefix);

@@ -133,8 +133,9 @@ static void test_read_length_decides(void **state)
         assert_int_equal(setup(&row_state), 0);
         struct fixture *fixture = row_state;
         memset(content, '7', lengths[i].len);
-        strcpy(content + lengths[i].len, lengths[i].line_end);
-        int r = read_content(fixture, content, lengths[i].len + strlen(lengths[i].line_end));
+        size_t end_len = strlen(lengths[i].line_end);
+        memcpy(content + lengths[i].len, lengths[i].line_end, end_len);
+        int r = read_content(fixture, content, lengths[i].len + end_len);
         size_t len = fixture->secret->len;
         teardown(&row_state);
         if (r != lengths[i].answer || len != (r ? 0 : lengths[i].len))
