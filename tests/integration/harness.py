@@ -33,8 +33,8 @@ from softhsm import CA, MODULE, TokenDir
 from wire import Code, KeyState, Kind, Refused, Wire
 
 __all__ = ["AGENT_BIN", "Agent", "BUILD_ROOT", "CA", "Code", "IntegrationTest", "KeyState", "Kind",
-           "MODULE", "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire", "needs_root",
-           "poll_until", "softhsm"]
+           "MODULE", "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire",
+           "needs_no_sanitizer", "needs_root", "poll_until", "softhsm"]
 
 BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or
                   Path(__file__).resolve().parents[2] / "build")
@@ -51,6 +51,8 @@ OTHER_UID = 64123    # a user that owns nothing on the machine
 _PASSED_ON = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LD_LIBRARY_PATH",
               "GCOV_PREFIX", "LLVM_PROFILE_FILE")
 
+needs_no_sanitizer = unittest.skipUnless(os.environ.get("MTLS_SANITIZE", "none") == "none",
+                                         "a sanitizer's own memory and libraries are in the way")
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
 
 

@@ -132,9 +132,9 @@ class TestReload(ReloadTest):
         self.the_agent.wait_keys(2)
         workers = len(self.the_agent.workers())
         self.the_agent.reload(self.base)
+        self.the_agent.wait_for(lambda s: [m.name for m in s.modules] == ["softhsm"])
         poll_until(lambda: len(self.the_agent.workers()) < workers, what="workers ended")
         self.assertEqual([k.name for k in self.client.keys()], ["work"])
-        self.assertEqual([m.name for m in self.the_agent.status().modules], ["softhsm"])
         self.assert_signs(self.client, self.key)
 
     def test_module_whose_section_changed_is_restarted(self):

@@ -10,8 +10,8 @@ import harness
 import tls_messages
 import wire
 from faults import FaultTest
-from harness import Code, Kind
-from test_load_io import INTERPOSE, can_interpose
+from harness import Code, Kind, needs_no_sanitizer
+from test_load_io import INTERPOSE
 
 TEN_YEARS = 10 * 365 * 86400
 CLOCK_REALTIME, CLOCK_REALTIME_ALARM = 0, 8
@@ -52,7 +52,7 @@ class TestClock(FaultTest):
         return client.sign(self.key.hash, wire.ECDSA_SHA256, Kind.TLS13,
                            tls_messages.certificate_verify(), deadline_ms)
 
-    @can_interpose
+    @needs_no_sanitizer
     def test_the_clock_of_the_agent_is_really_changed(self):
         client = self.start()
         self.jump(-TEN_YEARS)
@@ -60,7 +60,7 @@ class TestClock(FaultTest):
         year = time.gmtime(time.time() - TEN_YEARS).tm_year
         self.assertIn(f'"time":"{year}-', self.the_agent.audit()[-1])
 
-    @can_interpose
+    @needs_no_sanitizer
     def test_requests_work_through_jumps_in_both_directions(self):
         client = self.start()
         for seconds in (TEN_YEARS, -TEN_YEARS, 0, -1, 1, 3600):
@@ -68,7 +68,7 @@ class TestClock(FaultTest):
             self.assert_signs(client, self.key)
             self.assertEqual(len(client.keys()), 1)
 
-    @can_interpose
+    @needs_no_sanitizer
     def test_deadline_is_neither_cut_short_nor_stretched(self):
         client = self.start()
         for seconds in (TEN_YEARS, -TEN_YEARS):
@@ -86,7 +86,7 @@ class TestClock(FaultTest):
                 self.the_token.rules()
                 self.assertTrue(self.sign(client))
 
-    @can_interpose
+    @needs_no_sanitizer
     def test_uptime_does_not_jump(self):
         client = self.start()
         before = client.status().uptime_ms
@@ -96,7 +96,7 @@ class TestClock(FaultTest):
             self.assertGreaterEqual(after, before)
             self.assertLess(after - before, 60_000)
 
-    @can_interpose
+    @needs_no_sanitizer
     def test_jump_while_a_worker_is_restarted(self):
         client = self.start()
         self.jump(-TEN_YEARS)

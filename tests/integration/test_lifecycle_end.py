@@ -174,8 +174,8 @@ class TestSignals(EndTest):
         self.assertEqual(self.the_agent.workers(), workers)
 
     def test_child_signals_from_workers_that_really_die(self):
-        """Between two deaths the next worker is ready: one that is killed in C_Login takes a SoftHSM
-        token with it, which that module rewrites there without a copy."""
+        """Between two deaths the next worker is ready: SoftHSM rewrites its token file in C_Login,
+        and a process that is killed there takes the token with it."""
         for _ in range(5):
             workers = self.the_agent.workers()
             for pid in workers:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the service manager is told: ready, reloading, stopping, and a watchdog that means something."""
+"""What the service manager is told: ready, reloading, and a watchdog that means something."""
 
 import os
 import select

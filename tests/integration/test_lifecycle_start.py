@@ -14,7 +14,8 @@ POISON = {
     "LD_PRELOAD": "/nowhere/preload.so", "LD_LIBRARY_PATH": "/nowhere", "LD_AUDIT": "",
     "LD_DEBUG_OUTPUT": "/nowhere/x", "GCONV_PATH": "/nowhere", "OPENSSL_CONF": "/nowhere/ssl.cnf",
     "OPENSSL_MODULES": "/nowhere", "OPENSSL_ENGINES": "/nowhere", "SOFTHSM2_CONF": "/nowhere/conf",
-    "PKCS11SPY": "/nowhere/module.so", "MALLOC_PERTURB_": "1", "BASH_ENV": "/nowhere/env", "PYTHONPATH": "/nowhere",
+    "PKCS11SPY": "/nowhere/module.so", "MALLOC_PERTURB_": "1", "BASH_ENV": "/nowhere/env",
+    "PYTHONPATH": "/nowhere",
     "NODE_OPTIONS": "x", "http_proxy": "http://nowhere", "SECRET_TOKEN": "hunter2",
 }
 NEVER = set(POISON) - {"SOFTHSM2_CONF"}

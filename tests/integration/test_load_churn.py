@@ -8,7 +8,7 @@ from pathlib import Path
 import harness
 import tls_messages
 import wire
-from harness import Kind, ServedTest, poll_until
+from harness import Kind, ServedTest, needs_no_sanitizer, poll_until
 
 WARM_UP = 2_000
 CONNECTIONS = 20_000
@@ -24,6 +24,7 @@ def memory_kib(pid):
     return 0
 
 
+@needs_no_sanitizer
 class TestChurn(ServedTest):
     SECTIONS = "[agent]\naudit = off\n"
 

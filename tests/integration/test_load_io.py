@@ -4,18 +4,14 @@
 import os
 import signal
 import socket
-import unittest
 
 import harness
 import tls_messages
 import wire
-from harness import BUILD_ROOT, IntegrationTest, Kind, ServedTest
+from harness import BUILD_ROOT, IntegrationTest, Kind, ServedTest, needs_no_sanitizer
 
 INTERPOSE = os.environ.get("MTLS_INTERPOSE") or str(BUILD_ROOT / "tests/tools/interpose.so")
 SEEDS = (1, 1000, 2_000_000, 77_777_777)
-
-can_interpose = unittest.skipUnless(os.environ.get("MTLS_SANITIZE", "none") == "none",
-                                    "a sanitizer must be the first library")
 
 
 class TestDribble(ServedTest):
@@ -78,7 +74,7 @@ class TestSignals(IntegrationTest):
         self.assertEqual([m.restarts for m in client.status().modules], [0])
 
 
-@can_interpose
+@needs_no_sanitizer
 class TestShortCalls(IntegrationTest):
     """A library between agent and kernel cuts and interrupts about every other call."""
 

@@ -3,7 +3,6 @@
 
 import os
 import socket
-import unittest
 
 import harness
 import tls_messages
@@ -28,8 +27,7 @@ class TestConnections(IntegrationTest):
         for _ in range(count):
             self.connect(self.the_agent)
 
-    @unittest.skipUnless(os.environ.get("MTLS_SANITIZE", "none") == "none",
-                         "a sanitizer needs memory of its own")
+    @harness.needs_no_sanitizer
     def test_a_thousand_idle_clients_need_little_memory(self):
         self.crowd(IDLE_CLIENTS)
         self.assertLess(self.the_agent.memory_kib(), IDLE_MEMORY_KIB)
