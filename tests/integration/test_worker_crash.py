@@ -10,7 +10,7 @@ from collections import Counter
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind, is_alive, poll_until
+from harness import Code, Kind, is_alive, needs_root, poll_until
 from wire import ModuleState
 
 RESTART_DEADLINE = 1.0  # a fresh worker serves again after one crash
@@ -68,6 +68,7 @@ class TestWorkerKilled(FaultTest):
             self.assert_signs(client, other.keys["healthy"])
         self.assertEqual(self.module(agent, "other0").restarts, before.restarts)
 
+    @needs_root
     def test_dead_worker_leaves_no_zombie_and_no_descriptor(self):
         token = self.faulty_token()
         agent = self.serve(token, workers=1)
