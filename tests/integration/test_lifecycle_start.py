@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How it is started: closed descriptors, root, and what of the environment reaches the workers."""
 
+import contextlib
 import os
 import re
 import tempfile
-from pathlib import Path
 
 import harness
-from harness import IntegrationTest, needs_root, poll_until
+from harness import IntegrationTest, look_inside, needs_root, poll_until
 
 # Everything that makes a loader, a library or a program do something else.
 POISON = {
@@ -27,18 +27,17 @@ ALLOWED = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|XDG
 
 
 def environment_of(pid):
-    entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    entries = look_inside(pid, "environ").read_bytes().split(b"\0")
     return dict(entry.decode().split("=", 1) for entry in entries if entry)
 
 
 def sockets_of(pid):
     """Inodes of the sockets that a process has open."""
     found = set()
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(fd)
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
+    for fd in look_inside(pid, "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            found.add(os.readlink(fd))
+    return {target for target in found if target.startswith("socket:")}
 
 
 class StartTest(IntegrationTest):
@@ -60,19 +59,19 @@ class TestStandardDescriptors(StartTest):
     def test_all_three_closed(self):
         agent = self.start_with_closed("<&- >&- 2>&-")
         for fd in range(3):
-            self.assertEqual(os.readlink(f"/proc/{agent.pid}/fd/{fd}"), "/dev/null")
+            self.assertEqual(os.readlink(look_inside(agent.pid, "fd") / str(fd)), "/dev/null")
 
     def test_each_of_them_closed(self):
         for fd, redirection in enumerate(("<&-", ">&-", "2>&-")):
             with self.subTest(fd=fd):
                 agent = self.start_with_closed(redirection)
-                self.assertEqual(os.readlink(f"/proc/{agent.pid}/fd/{fd}"), "/dev/null")
+                self.assertEqual(os.readlink(look_inside(agent.pid, "fd") / str(fd)), "/dev/null")
 
     def test_no_socket_is_a_standard_descriptor_of_a_worker(self):
         agent = self.start_with_closed("<&- >&- 2>&-")
         for pid in agent.workers():
             for fd in range(3):
-                self.assertNotIn("socket:", os.readlink(f"/proc/{pid}/fd/{fd}"))
+                self.assertNotIn("socket:", os.readlink(look_inside(pid, "fd") / str(fd)))
 
     def test_full_standard_error_does_not_stop_it(self):
         reader, writer = os.pipe()
@@ -162,7 +161,7 @@ class TestInheritedDescriptors(StartTest):
         with tempfile.NamedTemporaryFile(prefix="mtls-secret-") as secret:
             agent = self.start(pass_fds=[secret.fileno()])
             for pid in agent.workers():
-                targets = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+                targets = {os.readlink(fd) for fd in look_inside(pid, "fd").iterdir()}
                 self.assertNotIn(secret.name, targets)
 
 
