@@ -16,8 +16,6 @@
 /* Sources are moved above the targets, so that no dup2() overwrites one that is still needed. */
 #define HELPER_FD_BASE 16
 
-extern char **environ;
-
 /* Variables that a module or a PIN command may need. A trailing * matches any rest. */
 static const char *const helper_allowed[] = {
     "PATH",

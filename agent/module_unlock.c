@@ -86,9 +86,10 @@ void module_resume_unlock(struct module *module, struct worker *worker)
 
 /* Keeps an UNLOCK, by the token's identity, until a fresh worker has come up. */
 static enum protocol_error_code module_keep_unlock(struct module *module,
-                                                   const struct worker_token *token, int *pin_fd,
+                                                   const struct worker_token *token, int pin_fd,
                                                    struct request *request, const char **ret_text)
 {
+    _cleanup_close_ int owned_fd = pin_fd;
     struct module_unlock_wait *wait = calloc(1, sizeof(*wait));
 
     if (!wait) {
@@ -97,7 +98,7 @@ static enum protocol_error_code module_keep_unlock(struct module *module,
     }
     wait->label = wire_span_to_text(token->label);
     wait->serial = wire_span_to_text(token->serial);
-    wait->pin_fd = TAKE_FD(*pin_fd);
+    wait->pin_fd = TAKE_FD(owned_fd);
     wait->request = request;
     module->unlock_wait = wait;
     return 0;
@@ -112,7 +113,7 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
     if (worker)
         return module_send_unlock(module, worker, token, owned_fd, request, ret_text);
     if (module_is_starting(module) && !module->unlock_wait)
-        return module_keep_unlock(module, token, &owned_fd, request, ret_text);
+        return module_keep_unlock(module, token, TAKE_FD(owned_fd), request, ret_text);
     *ret_text = module->text[0] ? module->text : "the token's module is starting; try again";
     return PROTOCOL_E_BUSY;
 }

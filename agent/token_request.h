@@ -15,9 +15,9 @@ int token_request_lock(struct connection *connection,
                        const struct protocol_token_request *message) _must_check_;
 
 /** token_request_succeed() - the login ended well: answer and free. */
-void token_request_succeed(struct request *request);
+void token_request_succeed(struct request *base);
 
 /** token_request_fail() - answer with an error and free. */
-void token_request_fail(struct request *request, enum protocol_error_code code, const char *text);
+void token_request_fail(struct request *base, enum protocol_error_code code, const char *text);
 
 #endif

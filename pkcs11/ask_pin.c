@@ -7,17 +7,22 @@
  *     ask-pin file PATH | command COMMAND | credential NAME
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "common/clock.h"
 #include "common/escape.h"
 #include "common/harden.h"
 #include "common/secret.h"
 
+#define ASK_PIN_END_MS 1000u /* a command that gave its line has so long to end */
 #define ASK_PIN_TIMEOUT_MS                                                 \
     (24u * 3600u * 1000u) /* the core ends us when its own deadline passes \
                            */
@@ -104,7 +109,32 @@ static int ask_pin_wait(pid_t child, const char *shown)
     return 0;
 }
 
-/* Only the first line counts; whatever the command does after it is cut short when we end. */
+/* Reads on and forgets, so that the command does not die of SIGPIPE, until it has ended. False when
+ * it goes on for longer than a moment. */
+static bool ask_pin_ends_soon(pid_t child, int output)
+{
+    _cleanup_close_ int pidfd = pidfd_open(child, 0);
+    uint64_t deadline_ms = clock_monotonic_ms() + ASK_PIN_END_MS;
+    struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};
+    char rest[256];
+
+    if (pidfd < 0)
+        return true; /* it has ended and can be waited for */
+    for (;;) {
+        uint64_t now_ms = clock_monotonic_ms();
+        if (now_ms >= deadline_ms ||
+            poll(fds, ARRAY_SIZE(fds), clock_poll_timeout(deadline_ms - now_ms)) == 0)
+            return false;
+        if (fds[0].revents)
+            return true;
+        if (fds[1].revents && read(output, rest, sizeof(rest)) <= 0)
+            fds[1].fd = -1;
+        explicit_bzero(rest, sizeof(rest));
+    }
+}
+
+/* Only the first line counts. Of a command that then fails it is an error message, which must not
+ * be tried as a PIN; one that goes on is not waited for and ends with us. */
 static int ask_pin_from_command(const char *command, struct secret *secret)
 {
     char shown[ASK_PIN_SHOWN_MAX];
@@ -124,13 +154,17 @@ static int ask_pin_from_command(const char *command, struct secret *secret)
 
     (void)close_fd(TAKE_FD(to_parent));
     int r = secret_read(secret, from_child, ASK_PIN_TIMEOUT_MS);
-    if (r == 0)
+    if (r == 0 && !ask_pin_ends_soon(child, from_child))
         return 0;
     (void)close_fd(TAKE_FD(from_child));
     /* A command that failed says more than the empty output that it left. */
-    if (ask_pin_wait(child, shown))
+    if (ask_pin_wait(child, shown)) {
+        secret_wipe(secret);
         return 1;
-    return ask_pin_fail("the PIN command gave no PIN (%s): %s", secret_error_text(r), shown);
+    }
+    if (r)
+        return ask_pin_fail("the PIN command gave no PIN (%s): %s", secret_error_text(r), shown);
+    return 0;
 }
 
 /* systemd.exec(5), "Credentials": the directory is ours alone. */

@@ -26,8 +26,11 @@ static int write_seed(const char *fuzzer, const char *name, struct wire_span pre
     _cleanup_fclose_ FILE *file = fopen(path, "wbe");
     if (!file)
         return -errno;
-    (void)fwrite(prefix.data, 1, prefix.len, file);
-    (void)fwrite(content.data, 1, content.len, file);
+    /* fwrite() takes no NULL, not even for nothing */
+    if (prefix.len > 0)
+        (void)fwrite(prefix.data, 1, prefix.len, file);
+    if (content.len > 0)
+        (void)fwrite(content.data, 1, content.len, file);
     return fflush(file) ? -errno : 0;
 }
 

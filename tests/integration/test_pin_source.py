@@ -147,6 +147,10 @@ class TestCommand(SourceTest):
         agent = self.assert_refused_source(token, "command:echo no vault today >&2; exit 3")
         self.assertIn("no vault today", agent.log())
 
+    def test_output_of_a_failing_command_is_no_pin(self):
+        token = self.faulty_token()
+        self.assert_refused_source(token, f"command:echo {token.pin}; exit 1")
+
     def test_silent_command(self):
         token = self.faulty_token()
         self.assert_refused_source(token, "command:true", "empty")

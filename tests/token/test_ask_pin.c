@@ -257,6 +257,15 @@ static void test_command_goes_on(void **state)
     assert_pin(test, "12345678");
 }
 
+/* An error message on the standard output is not a PIN. */
+static void test_command_fails_after_its_line(void **state)
+{
+    struct ask_pin *test = *state;
+
+    run(test, "command", "echo $((41152263 * 3)); exit 4");
+    assert_refused(test, "ended with status 4");
+}
+
 static void test_command_fails(void **state)
 {
     struct ask_pin *test = *state;
@@ -341,6 +350,7 @@ int main(void)
         ASK_PIN_TEST(test_command_utf8),
         ASK_PIN_TEST(test_command_goes_on),
         ASK_PIN_TEST(test_command_fails),
+        ASK_PIN_TEST(test_command_fails_after_its_line),
         ASK_PIN_TEST(test_command_gives_nothing),
         ASK_PIN_TEST(test_command_killed),
         ASK_PIN_TEST(test_credential),
