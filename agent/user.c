@@ -55,17 +55,3 @@ void user_remove_connection(struct user_registry *registry, struct user *user)
     user->connection_count--;
     user_release(registry, user);
 }
-
-bool user_add_request(struct user *user)
-{
-    if (user->request_count >= USER_REQUESTS_MAX)
-        return false;
-    user->request_count++;
-    return true;
-}
-
-void user_remove_request(struct user_registry *registry, struct user *user)
-{
-    user->request_count--;
-    user_release(registry, user);
-}

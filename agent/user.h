@@ -36,8 +36,4 @@ int user_add_connection(struct user_registry *registry, uid_t uid,
                         struct user **ret_user) _must_check_;
 void user_remove_connection(struct user_registry *registry, struct user *user);
 
-/** user_add_request() - false when the quota is used up. */
-bool user_add_request(struct user *user) _must_check_;
-void user_remove_request(struct user_registry *registry, struct user *user);
-
 #endif
