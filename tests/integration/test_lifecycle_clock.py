@@ -106,10 +106,9 @@ class TestClock(FaultTest):
         self.assert_signs(client, self.key)
 
     def test_no_timer_runs_on_the_wall_clock(self):
-        client = self.connect(self.agent(self.the_token.config()))
+        agent = self.serve(self.the_token)
+        client = self.connect(agent)
         client.send(b"\0")  # a frame deadline runs
-        agent = self.agent(self.the_token.config())
-        agent.wait_keys()
         clocks = timer_clocks(agent.pid) + [c for p in agent.workers() for c in timer_clocks(p)]
         self.assertTrue(clocks, "the agent has no timer at all")
         self.assertFalse(set(clocks) & {CLOCK_REALTIME, CLOCK_REALTIME_ALARM})
