@@ -8,6 +8,8 @@
 #include <openssl/bio.h>
 #include <openssl/x509.h>
 
+#include "common/wire.h"
+
 DEFINE_CLEANUP(X509 *, x509, X509_free)
 DEFINE_CLEANUP(BIO *, bio, BIO_free)
 
@@ -28,7 +30,7 @@ static char *cert_info_from_bio(BIO *bio)
     char *data = NULL;
     long len = BIO_get_mem_data(bio, &data);
 
-    return strndup(len > 0 ? data : "", len > 0 ? (size_t)len : 0);
+    return wire_span_to_text((struct wire_span){(const uint8_t *)data, len > 0 ? (size_t)len : 0});
 }
 
 static char *cert_info_name(const X509_NAME *name)

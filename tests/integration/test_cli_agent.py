@@ -7,7 +7,7 @@ import unittest
 
 import wire
 from cli_harness import DEADLINE, FAILURE, LOCKED, NO_KEY, OK
-from harness import AGENT_BIN, MTLS_BIN, PROVIDER_DIR, IntegrationTest, ServedTest
+from harness import AGENT_BIN, IntegrationTest, MTLS_BIN, PROVIDER_DIR, ServedTest, needs_no_sanitizer
 from softhsm import pem_from_spki
 
 
@@ -60,12 +60,14 @@ class TestServed(WithMtls, ServedTest):
     def test_cert(self):
         self.assertEqual(self.succeed("cert", "work").split(), self.key().cert.decode().split())
 
+    @needs_no_sanitizer
     def test_a_program_of_run_reads_the_public_key_from_the_reference(self):
         for name in self.KEYS:
             text = self.succeed("run", "--key", name, "--", "sh", "-c",
                                 'openssl pkey -in "$MTLS_KEY" -pubout')
             self.assertEqual(text.encode(), pem_from_spki(self.key(name).spki))
 
+    @needs_no_sanitizer
     def test_a_reference_by_name_works_in_a_shell_of_env(self):
         path = self.the_agent.dir / "by-name.pem"
         self.succeed("key-ref", "work", "--force", "-o", path)
@@ -82,6 +84,7 @@ class TestServed(WithMtls, ServedTest):
         self.assertNotEqual(done.returncode, OK)
         self.assertNotIn("BEGIN", done.stdout)
 
+    @needs_no_sanitizer
     def test_ordinary_keys_work_in_run(self):
         self.succeed("run", "-k", "work", "--", "sh", "-c",
                      "openssl ecparam -name prime256v1 -genkey -noout | "
