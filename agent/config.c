@@ -264,9 +264,10 @@ static int config_set_verify(void *section, const char *value,
     return CONFIG_E_INVALID;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the type is that of every setter */
-static int config_set_init_args(void *section, const char *value,
-                                char problem[static CONFIG_PROBLEM_MAX])
+/* The type is that of every setter. */
+static int config_set_init_args(
+    void *section, const char *value,
+    char problem[static CONFIG_PROBLEM_MAX]) /* NOLINT(readability-non-const-parameter) */
 {
     struct config_module *module = section;
 

@@ -221,9 +221,9 @@ class Agent:
     def fd_count(self):
         return len(os.listdir(look_inside(self.pid, "fd")))
 
-    def memory_kib(self):
+    def memory_kib(self, kind="VmRSS"):
         text = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+        return int(re.search(kind + r":\s+(\d+)", text).group(1))
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

@@ -78,7 +78,7 @@ class CA:
             self.path.write_bytes(issuer.issue(public, f"/CN={name}", ca=True))
         else:
             run("openssl", "req", "-x509", "-new", "-key", self.key, "-subj", f"/CN={name}",
-                "-days", "30", "-out", self.path)
+                "-addext", "keyUsage=critical,keyCertSign", "-days", "30", "-out", self.path)
         self.pem = self.path.read_bytes()
 
     def issue(self, public_pem, subject, ca=False, usage="clientAuth", names="", days=30):
@@ -88,7 +88,8 @@ class CA:
             public.write_bytes(public_pem)
             extensions.write_text(
                 f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}\n"
-                f"keyUsage=critical,{'keyCertSign' if ca else 'digitalSignature'}\n" +
+                f"keyUsage=critical,{'keyCertSign' if ca else 'digitalSignature'}\n"
+                "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n" +
                 ("" if ca else f"extendedKeyUsage={usage}\n") +
                 (f"subjectAltName={names}\n" if names else ""))
             return run("openssl", "x509", "-new", "-force_pubkey", public, "-CA", self.path,

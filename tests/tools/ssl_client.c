@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,8 +34,8 @@ static bool get(SSL_CTX *ctx, const char *host, const char *port)
 
     (void)snprintf(target, sizeof(target), "%s:%s", host, port);
     bool done = bio && BIO_get_ssl(bio, &ssl) > 0 && SSL_set1_host(ssl, host) &&
-                SSL_set_tlsext_host_name(ssl, host) && BIO_set_conn_hostname(bio, target) &&
-                BIO_do_connect(bio) > 0 &&
+                SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)host) &&
+                BIO_set_conn_hostname(bio, target) && BIO_do_connect(bio) > 0 &&
                 BIO_printf(bio, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", host) > 0;
     while (done && (len = BIO_read(bio, reply, sizeof(reply))) > 0)
         (void)fwrite(reply, 1, (size_t)len, stdout);
