@@ -149,8 +149,8 @@ int main(int argc, char **argv)
     struct options options = {.log_level = LOG_LEVEL_INFO};
 
     /* No openssl.cnf: it may name providers and engines, and this process maps no strange code. */
-    if (!OPENSSL_init_crypto(
-            OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL))
+    if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+                             NULL))
         return EXIT_FAILURE;
     int r = harden_standard_fds();
     if (!r)

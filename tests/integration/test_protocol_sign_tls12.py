@@ -5,6 +5,7 @@ import os
 import ssl
 
 import harness
+import softhsm
 import tls_messages
 import wire
 from harness import Code, Kind, ServedTest
@@ -16,6 +17,9 @@ from tls_messages import (CERTIFICATE, CERTIFICATE_STATUS, CLIENT_HELLO, CLIENT_
 def captured_handshake(ca, suites="ECDHE"):
     """What OpenSSL's own TLS 1.2 client signed, in a handshake inside this process."""
     key, _ = tls_messages.server_identity(ca)
+    client_cert = ca.dir / "client.pem"
+    client_cert.write_bytes(ca.issue(softhsm.run("openssl", "pkey", "-in", key, "-pubout"),
+                                     "/CN=client"))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(ca.dir / "server.pem", key)
     server.load_verify_locations(ca.path)
@@ -24,7 +28,7 @@ def captured_handshake(ca, suites="ECDHE"):
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.load_verify_locations(ca.path)
-    client.load_cert_chain(ca.path, ca.key)
+    client.load_cert_chain(client_cert, key)
     client.set_ciphers(suites)
     seen = []
 
