@@ -14,6 +14,7 @@
                 signature = client.sign(key.hash, wire.ECDSA_SHA256, Kind.TLS13, content)
 """
 
+import contextlib
 import os
 import re
 import select
@@ -195,7 +196,8 @@ class Agent:
             self.process.kill()
             self.process.wait()
             for pid in filter(is_alive, children):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(pid, signal.SIGKILL)
         if self._notify:
             self._notify.close()
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -2,7 +2,7 @@
 """What configured values do in a running agent, where --check-config cannot show it."""
 
 import harness
-from harness import IntegrationTest, KeyState
+from harness import IntegrationTest, KeyState, poll_until
 
 
 class TestEffect(IntegrationTest):
@@ -67,7 +67,7 @@ class TestEffect(IntegrationTest):
     def test_workers_are_as_many_as_configured(self):
         agent = self.assert_works(self.the_token.config(workers=3))
         agent.wait_for(lambda s: s.modules[0].workers == 3, what="three workers")
-        self.assertEqual(len(agent.workers()), 3)
+        poll_until(lambda: len(agent.workers()) == 3, what="three workers")
 
     def test_configuration_of_the_user_is_read_without_an_option(self):
         agent = self.agent(start=False)
