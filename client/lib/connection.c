@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket: blocking, with the receive timeout kept in the kernel, so that an exchange is one
- * send and one recv and nothing else. Sending never blocks.
+ * The socket. Only connect() blocks, with a timeout; else poll() waits, so that an exchange is one
+ * send, one poll and one recv.
  */
 #include "client/lib/connection.h"
 
@@ -17,19 +17,16 @@
 #include "common/escape.h"
 #include "common/protocol.h"
 
-/* A receive timeout that is longer than the time left by at most this is left as it is. */
-#define CONNECTION_TIMEOUT_SLACK_US 5000u
-
 /* Room for a frame of full size behind the rest of one that could not be sent in time. */
 #define CONNECTION_OUT_MAX (2u * (WIRE_FRAME_MAX + WIRE_HEADER_LEN))
 
 #define CONNECTION_PATH_TEXT_LEN 512u
 
-static int connection_set_timeout(int fd, int option, uint64_t left_us)
+static int connection_set_send_timeout(int fd, uint64_t left_us)
 {
     struct timeval timeout = deadline_to_timeval(left_us);
 
-    return setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof(timeout)) < 0 ? -errno : 0;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ? -errno : 0;
 }
 
 /* A program may run with its standard descriptors closed; its output must not end up here. */
@@ -60,7 +57,7 @@ static int connection_connect(int fd, const struct sockaddr_un *address, uint64_
         uint64_t left_us = deadline_left_us(deadline_us);
         if (left_us == 0)
             return CONNECTION_E_TIMEOUT;
-        int r = connection_set_timeout(fd, SO_SNDTIMEO, left_us);
+        int r = connection_set_send_timeout(fd, left_us);
         if (r)
             return r;
         if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
@@ -215,10 +212,11 @@ int connection_send(struct connection *connection, int pass_fd)
     return 0;
 }
 
-int connection_wait_writable(const struct connection *connection, uint64_t deadline_us)
+/* Returns 0 when the socket has one of @events, CONNECTION_E_TIMEOUT, or -errno. */
+static int connection_wait(const struct connection *connection, short events, uint64_t deadline_us)
 {
     for (;;) {
-        struct pollfd poll_fd = {.fd = connection->fd, .events = POLLOUT};
+        struct pollfd poll_fd = {.fd = connection->fd, .events = events};
         uint64_t left_ms = (deadline_left_us(deadline_us) + 999u) / 1000u;
         if (left_ms == 0)
             return CONNECTION_E_TIMEOUT;
@@ -230,36 +228,26 @@ int connection_wait_writable(const struct connection *connection, uint64_t deadl
     }
 }
 
-/* The timeout in the kernel counts from each recv; it is renewed only when it would end too late.
- */
-static int connection_arm(struct connection *connection, uint64_t left_us, bool is_exact)
+int connection_wait_writable(const struct connection *connection, uint64_t deadline_us)
 {
-    if (!is_exact && connection->receive_timeout_us > 0 &&
-        connection->receive_timeout_us <= left_us + CONNECTION_TIMEOUT_SLACK_US)
-        return 0;
-    int r = connection_set_timeout(connection->fd, SO_RCVTIMEO, left_us);
-    if (r == 0)
-        connection->receive_timeout_us = left_us;
-    return r;
+    return connection_wait(connection, POLLOUT, deadline_us);
 }
 
+/*
+ * Waits in poll(), not in recv(): when the agent reads a request, the kernel tells the sender that
+ * there is room again, and that wakes a thread in recv() for nothing, one that polls for input not.
+ */
 int connection_receive(struct connection *connection, uint64_t deadline_us)
 {
     uint8_t *room = NULL;
     size_t len = 0;
-    bool woke_early = false;
     int r = frame_buffer_reserve(&connection->in, &room, &len);
 
-    if (r)
-        return r;
-    for (;;) {
-        uint64_t left_us = deadline_left_us(deadline_us);
-        if (left_us == 0)
-            return CONNECTION_E_TIMEOUT;
-        r = connection_arm(connection, left_us, woke_early);
+    while (r == 0) {
+        r = connection_wait(connection, POLLIN, deadline_us);
         if (r)
-            return r;
-        ssize_t received = recv(connection->fd, room, len, 0);
+            break;
+        ssize_t received = recv(connection->fd, room, len, MSG_DONTWAIT);
         if (received > 0) {
             frame_buffer_commit(&connection->in, (size_t)received);
             return 0;
@@ -270,8 +258,8 @@ int connection_receive(struct connection *connection, uint64_t deadline_us)
             return CONNECTION_E_RESET;
         if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             return -errno;
-        woke_early = errno != EINTR;
     }
+    return r;
 }
 
 static int connection_send_hello(struct connection *connection, const char *client_name,

@@ -37,8 +37,7 @@ struct connection {
     struct wire_writer out; /* bytes not yet taken by the kernel */
     uint64_t issued;        /* request ids given out */
     uint32_t last_sent_id;
-    uint64_t receive_timeout_us; /* as the socket has it */
-    struct call *first_call;     /* that wait for a reply, oldest first */
+    struct call *first_call; /* that wait for a reply, oldest first */
     struct call *last_call;
 };
 
@@ -77,7 +76,6 @@ int connection_wait_writable(const struct connection *connection,
 /**
  * connection_receive() - wait for bytes and put them into `in`
  *
- * One system call when the reply comes within the time that the socket is set to already.
  * Return: 0, CONNECTION_E_TIMEOUT, CONNECTION_E_END, CONNECTION_E_RESET, or -errno.
  */
 int connection_receive(struct connection *connection, uint64_t deadline_us) _must_check_;

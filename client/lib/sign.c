@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mtls_agent_sign(): the hot path. One send, one recv, no memory from the heap. */
+/* mtls_agent_sign(): the hot path. One send, one poll, one recv; no memory from the heap. */
 #include <string.h>
 
 #include "client/lib/call.h"
