@@ -508,7 +508,10 @@ int agent_start(struct agent *agent, const char *socket_path)
 int agent_run(struct agent *agent)
 {
     (void)sd_notify(0, "READY=1");
-    int r = sd_event_loop(agent->event);
+    int r = 0;
+
+    while (r >= 0 && sd_event_get_state(agent->event) != SD_EVENT_FINISHED)
+        r = sd_event_run(agent->event, lookout_goes_on(&agent->lookout) ? 0 : UINT64_MAX);
     return r < 0 ? r : 0;
 }
 

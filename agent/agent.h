@@ -16,6 +16,7 @@
 #include "agent/peer.h"
 #include "agent/user.h"
 #include "common/frame.h"
+#include "common/lookout.h"
 
 struct connection;
 struct discovery;
@@ -39,8 +40,9 @@ struct agent_counters {
 
 struct agent {
     sd_event *event;
-    uid_t uid;         /* our own */
-    char *config_file; /* --config; NULL: the usual places */
+    struct lookout lookout; /* for the reply to a single request that is signed fast */
+    uid_t uid;              /* our own */
+    char *config_file;      /* --config; NULL: the usual places */
     struct config *config;
     char config_text[1024]; /* why the last reload was not taken, or "" */
     struct audit *audit;

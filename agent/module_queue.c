@@ -220,6 +220,8 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     }
     request->attempts++;
     request->is_with_worker = true;
+    if (worker_answers_soon(worker))
+        lookout_begin(&module->agent->lookout);
     return true;
 }
 
@@ -323,6 +325,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     char text[PROTOCOL_TEXT_MAX];
 
     request->is_with_worker = false;
+    lookout_end(&module->agent->lookout);
     if (request->pin_source &&
         (reply->result == WORKER_E_PIN || reply->result == WORKER_E_PIN_BLOCKED))
         module_note_context_pin(module, worker, request, reply);

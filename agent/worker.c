@@ -14,6 +14,7 @@
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/frame.h"
+#include "common/lookout.h"
 #include "common/log.h"
 
 #define WORKER_BUFFER_LEN (WIRE_FRAME_MAX + WIRE_HEADER_LEN)
@@ -545,6 +546,11 @@ int worker_send_logout(struct worker *worker, uint32_t token)
     if (r)
         worker->login_is_pending = false;
     return r;
+}
+
+bool worker_answers_soon(const struct worker *worker)
+{
+    return worker->in_flight == 1 && worker->has_signed && worker->service_us < LOOKOUT_SOON_US;
 }
 
 bool worker_has_room(const struct worker *worker)

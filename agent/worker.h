@@ -133,6 +133,9 @@ int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, bool pe
                       uint32_t timeout_ms) _must_check_;
 int worker_send_logout(struct worker *worker, uint32_t token) _must_check_;
 
+/** worker_answers_soon() - within LOOKOUT_SOON_US, as far as its signatures so far tell. */
+bool worker_answers_soon(const struct worker *worker);
+
 /** worker_has_room() - another sign request may be sent. */
 bool worker_has_room(const struct worker *worker);
 

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/frame.h"
+#include "common/lookout.h"
 #include "common/log.h"
 #include "pkcs11/login.h"
 
@@ -25,6 +26,9 @@ struct pin_request {
 /* What one thread has to do. */
 struct requests {
     struct signer *signer;
+    struct lookout lookout;
+    uint64_t done_us;    /* when the last request was answered */
+    bool next_came_soon; /* after the one before it */
     size_t waiting_count;
     struct pin_request *waiting[REQUESTS_WAITING_MAX];
 };
@@ -182,19 +186,41 @@ static int requests_wait(struct requests *requests)
     return 0;
 }
 
+/* Waits for a packet. One that came soon after the request before it lets expect another such. */
+static int requests_receive(struct requests *requests, struct wire_span *ret_packet, int *ret_fd)
+{
+    struct signer *signer = requests->signer;
+    int link = signer->worker->link;
+    int r = LINK_E_AGAIN;
+
+    if (requests->next_came_soon)
+        lookout_begin(&requests->lookout);
+    while (r == LINK_E_AGAIN && lookout_goes_on(&requests->lookout))
+        r = link_receive(link, false, signer->packet, ret_packet, ret_fd);
+    lookout_end(&requests->lookout);
+    if (r == LINK_E_AGAIN)
+        r = link_receive(link, true, signer->packet, ret_packet, ret_fd);
+    requests->next_came_soon = clock_monotonic_us() - requests->done_us < LOOKOUT_SOON_US;
+    return r;
+}
+
 static int requests_take_packet(struct requests *requests)
 {
     struct signer *signer = requests->signer;
     struct wire_span packet;
     int fd = -1;
-    int r = link_receive(signer->worker->link, requests->waiting_count == 0, signer->packet,
-                         &packet, &fd);
+    /* With requests that wait for their PIN, poll() has waited for packets, too. */
+    int r = requests->waiting_count > 0
+                ? link_receive(signer->worker->link, false, signer->packet, &packet, &fd)
+                : requests_receive(requests, &packet, &fd);
 
     if (r)
         return r == LINK_E_AGAIN ? 0 : r;
     if (fd >= 0)
         return requests_add_waiting(requests, packet, fd);
-    return request_run(signer, packet, -1, 0);
+    r = request_run(signer, packet, -1, 0);
+    requests->done_us = clock_monotonic_us();
+    return r;
 }
 
 void requests_serve(struct signer *signer)
