@@ -22,7 +22,7 @@ struct key {
     size_t cert_count;
     struct wire_span certs[PROTOCOL_CERTS_MAX]; /* owned; leaf first */
     _Atomic CK_OBJECT_HANDLE handle;            /* private key; CK_INVALID_HANDLE: not seen */
-    atomic_bool verified;                       /* a signature of it was valid */
+    atomic_bool verified;                       /* a signature made with @handle was valid */
 };
 
 struct keyring {

@@ -21,7 +21,8 @@ struct signing {
     struct key *key;
     struct token *token;
     const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
-    bool found_again;         /* the key's handle is not the one of the inventory */
+    CK_OBJECT_HANDLE handle;  /* of the private key */
+    bool found_again;         /* it is not the one that the key has */
     struct mechanism mechanism;
     CK_ULONG raw_len;
     struct worker_reply reply;
@@ -120,7 +121,7 @@ static int signer_check(struct signer *signer, struct signing *signing)
     return 0;
 }
 
-/* Finds the private key again, by CKA_ID and label. */
+/* Finds the private key again, by CKA_ID and label; a valid signature has to prove that it is. */
 static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
@@ -141,7 +142,7 @@ static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
     /* Without a name, or with a name that fits several, it might be any of them. */
     if (match_count == 1 || count != 1)
         return CKR_KEY_HANDLE_INVALID;
-    atomic_store(&signing->key->handle, handles[0]);
+    signing->handle = handles[0];
     signing->found_again = true;
     return CKR_OK;
 }
@@ -160,8 +161,7 @@ static CK_RV signer_call(struct signer *signer, struct signing *signing, const c
             return rv;
     }
     *ret_function = "C_SignInit";
-    rv = calls->C_SignInit(*session, &signing->mechanism.ck,
-                           atomic_load_explicit(&signing->key->handle, memory_order_relaxed));
+    rv = calls->C_SignInit(*session, &signing->mechanism.ck, signing->handle);
     if (rv != CKR_OK)
         return rv;
     if (signing->pin) {
@@ -200,6 +200,8 @@ static CK_RV signer_call_again(struct signer *signer, struct signing *signing, C
 static int signer_call_token(struct signer *signer, struct signing *signing)
 {
     const char *function = "";
+
+    signing->handle = atomic_load_explicit(&signing->key->handle, memory_order_relaxed);
     /* From here on the token may have seen the request; the core looks at this after a crash. */
     atomic_store_explicit(&signer->worker->ledger->slots[signing->msg->slot], WORKER_SLOT_SIGNING,
                           memory_order_release);
@@ -261,6 +263,17 @@ static bool signer_must_verify(const struct signer *signer, const struct signing
            key->public_key.type == KEY_TYPE_RSA || key->public_key.type == KEY_TYPE_RSA_PSS;
 }
 
+/* A key that was found again and is another one: the inventory is not that of the token any more.
+ */
+static void signer_answer_invalid(struct signing *signing)
+{
+    if (signing->found_again)
+        signer_answer(signing, WORKER_E_STATE_LOST, "the token has another key under this name");
+    else
+        signer_answer(signing, WORKER_E_BAD_SIGNATURE,
+                      "the module's signature is not valid; it was withheld");
+}
+
 /* Brings the signature into its form and verifies it. */
 static void signer_finish(struct signer *signer, struct signing *signing)
 {
@@ -276,12 +289,15 @@ static void signer_finish(struct signer *signer, struct signing *signing)
     if (signer_must_verify(signer, signing)) {
         int r = verify_signature(&signing->key->public_key, signing->scheme, signing->msg->data,
                                  signature);
-        if (r) {
-            signer_answer(signing, r < 0 ? WORKER_E_MODULE : WORKER_E_BAD_SIGNATURE,
-                          r < 0 ? "the signature could not be verified: no memory"
-                                : "the module's signature is not valid; it was withheld");
+        if (r < 0)
+            signer_answer(signing, WORKER_E_MODULE,
+                          "the signature could not be verified: no memory");
+        else if (r > 0)
+            signer_answer_invalid(signing);
+        if (r)
             return;
-        }
+        if (signing->found_again)
+            atomic_store_explicit(&signing->key->handle, signing->handle, memory_order_relaxed);
         atomic_store_explicit(&signing->key->verified, true, memory_order_relaxed);
     }
     signing->reply.signature = signature;

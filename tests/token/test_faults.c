@@ -13,6 +13,7 @@ static const struct builder_key keys[] = {
     {"ec", 1, BUILDER_P256, BUILDER_CERT},
     {"rsa", 2, BUILDER_RSA2048, BUILDER_CERT},
     {"ed", 3, BUILDER_ED25519, BUILDER_CERT},
+    {"ec2", 4, BUILDER_P256, BUILDER_CERT},
 };
 
 static int group_setup(void **state)
@@ -208,6 +209,22 @@ static void test_verify_never_provisional(void **state)
     assert_withheld(fixture, "ec", true, false);
 }
 
+/* The search for a lost key brings another one: that one never becomes the key. */
+static void test_sign_found_another_key(void **state)
+{
+    static const enum verify_mode modes[] = {VERIFY_AUTO, VERIFY_NEVER};
+    struct token_fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        start(fixture, modes[i], "");
+        assert_int_equal(sign(fixture, "ec"), WORKER_OK);
+        token_fixture_write(fixture, "ctl", "C_SignInit rv 60 1\nfound-id 4\n");
+        assert_int_equal(sign(fixture, "ec"), WORKER_E_STATE_LOST);
+        assert_int_equal(sign(fixture, "ec"), WORKER_OK);
+        assert_int_equal(sign(fixture, "ec2"), WORKER_OK);
+    }
+}
+
 static void test_sign_token_removed(void **state)
 {
     struct token_fixture *fixture = *state;
@@ -395,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup(test_verify_auto_hardware_token, setup),
         cmocka_unit_test_setup(test_verify_never, setup),
         cmocka_unit_test_setup(test_verify_never_provisional, setup),
+        cmocka_unit_test_setup(test_sign_found_another_key, setup),
         cmocka_unit_test_setup(test_sign_token_removed, setup),
         cmocka_unit_test_setup(test_sign_token_forgot_login, setup),
         cmocka_unit_test_setup(test_sign_crash_leaves_ledger, setup),

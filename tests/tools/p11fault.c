@@ -15,6 +15,7 @@
 #include "p11fault_token.h"
 
 #define SIGNATURE_MAX 4096u
+#define SEARCH_MAX 16u
 
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST faulty;
@@ -219,6 +220,32 @@ static CK_RV x_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
     return spoil_attributes(&settings, attrs, count, rv);
 }
 
+/* A search by CKA_ID finds another one's objects: as if keys had been replaced meanwhile. */
+static CK_RV x_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE *attrs, CK_ULONG count)
+{
+    struct fault_outcome outcome = begin("C_FindObjectsInit");
+    struct fault_settings settings;
+    CK_ATTRIBUTE changed[SEARCH_MAX];
+    CK_ULONG kept = 0;
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    fault_rules_settings(&settings);
+    for (CK_ULONG i = 0; settings.found_id && i < count && i < SEARCH_MAX; i++) {
+        if (attrs[i].type == CKA_LABEL)
+            continue;
+        changed[kept++] =
+            attrs[i].type == CKA_ID ? (CK_ATTRIBUTE){CKA_ID, &settings.found_id, 1} : attrs[i];
+    }
+    rv = kept > 0 ? real->C_FindObjectsInit(session, changed, kept)
+                  : real->C_FindObjectsInit(session, attrs, count);
+    fault_token_leave();
+    return rv;
+}
+
 static bool is_hidden(const struct fault_settings *settings, CK_SESSION_HANDLE session,
                       CK_OBJECT_HANDLE object)
 {
@@ -368,6 +395,7 @@ static CK_FUNCTION_LIST faulty = {
     .C_WaitForSlotEvent = x_WaitForSlotEvent,
     .C_Login = x_Login,
     .C_GetAttributeValue = x_GetAttributeValue,
+    .C_FindObjectsInit = x_FindObjectsInit,
     .C_FindObjects = x_FindObjects,
     .C_FindObjectsFinal = x_FindObjectsFinal,
     .C_Sign = x_Sign,

@@ -44,7 +44,6 @@
     X(DestroyObject, (S, KEY(object)), (s, object))                                                \
     X(GetObjectSize, (S, KEY(object), CK_ULONG *size), (s, object, size))                          \
     X(SetAttributeValue, (S, KEY(object), TEMPLATE), (s, object, attrs, count))                    \
-    X(FindObjectsInit, (S, TEMPLATE), (s, attrs, count))                                           \
     X(EncryptInit, (S, MECH, KEY(key)), (s, mech, key))                                            \
     X(Encrypt, (S, BUF(in), OUT(out)), (s, in, in_len, out, out_len))                              \
     X(EncryptUpdate, (S, BUF(in), OUT(out)), (s, in, in_len, out, out_len))                        \

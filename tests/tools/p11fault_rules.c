@@ -180,6 +180,16 @@ static bool parse_removed(char **words, struct fault_settings *settings)
     return true;
 }
 
+static bool parse_found_id(char **words, struct fault_settings *settings)
+{
+    unsigned long id = 0;
+
+    if (!parse_number(strtok_r(NULL, " \t", words), 16, &id) || id == 0 || id > UINT8_MAX)
+        return false;
+    settings->found_id = (uint8_t)id;
+    return true;
+}
+
 static bool parse_line(char *line, struct control *into)
 {
     struct fault_settings *settings = &into->settings;
@@ -195,6 +205,8 @@ static bool parse_line(char *line, struct control *into)
         return parse_removed(&words, settings);
     if (strcmp(first, "attr") == 0)
         return parse_attr(&words, settings);
+    if (strcmp(first, "found-id") == 0)
+        return parse_found_id(&words, settings);
     if (strcmp(first, "hardware") == 0)
         return settings->hardware = true;
     if (strcmp(first, "no-public-objects") == 0)

@@ -11,6 +11,7 @@
  *   hardware                    CKF_HW_SLOT and CKF_REMOVABLE_DEVICE on every slot
  *   no-public-objects           only objects with CKA_PRIVATE are found
  *   no-public-keys              no object of class CKO_PUBLIC_KEY is found
+ *   found-id HEX                a search by CKA_ID finds the objects with this one byte as theirs
  *
  * Replace the file by rename(2), so that no call sees half of it. What cannot be understood is
  * written to $P11FAULT_CTL.error, for the test to find.
@@ -86,6 +87,7 @@ struct fault_settings {
     bool hardware;
     bool no_public_objects;
     bool no_public_keys;
+    uint8_t found_id; /* 0: searches are as they are */
     size_t attr_count;
     struct {
         enum fault_attr fault;

@@ -26,6 +26,7 @@
 #define PIN_LEN 4u
 #define TOKEN_LABEL "faulty"
 #define SIGNATURE_LEN 64u
+#define KEY_ID 7
 
 static CK_BYTE right_pin[] = "1234";
 static CK_BYTE wrong_pin[] = "9999";
@@ -146,12 +147,14 @@ static void generate_key(CK_SESSION_HANDLE session)
     CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
     CK_BBOOL yes = CK_TRUE;
     CK_BBOOL no = CK_FALSE;
+    CK_BYTE id = KEY_ID;
     CK_ATTRIBUTE public[] = {{CKA_EC_PARAMS, p256, sizeof(p256)},
                              {CKA_TOKEN, &yes, sizeof(yes)},
                              {CKA_PRIVATE, &no, sizeof(no)},
                              {CKA_VERIFY, &yes, sizeof(yes)}};
     CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, sizeof(yes)},
                               {CKA_PRIVATE, &yes, sizeof(yes)},
+                              {CKA_ID, &id, sizeof(id)},
                               {CKA_SIGN, &yes, sizeof(yes)}};
     CK_OBJECT_HANDLE handles[2];
 
@@ -566,19 +569,36 @@ static void test_growing_attribute_outgrows_its_query(void **state)
                      CKR_BUFFER_TOO_SMALL);
 }
 
-static size_t objects_found(const struct fixture *fixture)
+static size_t objects_found_by(const struct fixture *fixture, CK_ATTRIBUTE *match, CK_ULONG len)
 {
     CK_OBJECT_HANDLE object = 0;
     CK_ULONG count = 0;
     size_t total = 0;
 
-    assert_int_equal(p11->C_FindObjectsInit(fixture->session, NULL, 0), CKR_OK);
+    assert_int_equal(p11->C_FindObjectsInit(fixture->session, match, len), CKR_OK);
     do {
         assert_int_equal(p11->C_FindObjects(fixture->session, &object, 1, &count), CKR_OK);
         total += count;
     } while (count > 0);
     assert_int_equal(p11->C_FindObjectsFinal(fixture->session), CKR_OK);
     return total;
+}
+
+static size_t objects_found(const struct fixture *fixture)
+{
+    return objects_found_by(fixture, NULL, 0);
+}
+
+static void test_search_finds_another_id(void **state)
+{
+    CK_BYTE id = KEY_ID + 1;
+    CK_BYTE label[] = "other";
+    CK_ATTRIBUTE match[] = {{CKA_ID, &id, sizeof(id)}, {CKA_LABEL, label, sizeof(label)}};
+
+    assert_int_equal(objects_found_by(*state, match, ARRAY_SIZE(match)), 0);
+    set_rules("found-id 7");
+    assert_int_equal(objects_found_by(*state, match, ARRAY_SIZE(match)), 1);
+    assert_int_equal(objects_found(*state), 2);
 }
 
 static void test_public_objects_can_be_hidden(void **state)
@@ -692,6 +712,7 @@ int main(void)
         TEST(test_tries_can_be_preset),
         TEST(test_attributes_are_spoiled),
         TEST(test_growing_attribute_outgrows_its_query),
+        TEST(test_search_finds_another_id),
         TEST(test_public_objects_can_be_hidden),
         TEST(test_hardware_shows_in_the_slot),
         TEST(test_spam_has_its_length),
