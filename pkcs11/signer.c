@@ -315,6 +315,29 @@ static void signer_sign(struct signer *signer, struct signing *signing)
     (void)pthread_rwlock_unlock(&signer->worker->lock);
 }
 
+/*
+ * A source gave this PIN, and no person now: the last tries are not its to spend. A PIN that is
+ * blocked has none to lose, and OpenSC says so for a while after it was unblocked.
+ */
+static int signer_check_tries(struct signer *signer, struct signing *signing)
+{
+    if (!signing->pin)
+        return 0;
+    CK_RV rv = token_refresh(signing->token);
+    if (rv != CKR_OK) {
+        signer_answer_rv(signer, signing, "C_GetTokenInfo", rv);
+        return 1;
+    }
+    uint32_t flags = token_flags(signing->token) & ~(uint32_t)WORKER_TOKEN_PIN_LOCKED;
+    if (!login_is_risky(flags))
+        return 0;
+    (void)snprintf(signer->text, sizeof(signer->text),
+                   "the PIN was not tried, a person has to lock and unlock the token%s",
+                   login_tries_text(flags));
+    signer_answer(signing, WORKER_E_REFUSED, signer->text);
+    return 1;
+}
+
 /* With a PIN for this one signature. Its session is not used for anything else. */
 static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd,
                                  unsigned int pin_ms)
@@ -330,7 +353,7 @@ static void signer_sign_with_pin(struct signer *signer, struct signing *signing,
     if (signer_check(signer, signing) == 0) {
         signing->pin = signing->key->always_authenticate ? pin : NULL;
         signer_close(signer, signing->token);
-        if (signer_call_token(signer, signing) == 0)
+        if (signer_check_tries(signer, signing) == 0 && signer_call_token(signer, signing) == 0)
             signer_finish(signer, signing);
         signer_close(signer, signing->token);
     }

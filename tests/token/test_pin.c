@@ -194,6 +194,26 @@ static void test_context_pin_wrong_once(void **state)
     assert_int_equal(reply->result, WORKER_E_PIN);
     assert_text(reply, "few tries are left");
     assert_int_equal(count_logins(fixture), before + 1);
+}
+
+/* The PIN of a signature comes from a source, never from a person who typed it now. */
+static void test_context_low_tries_are_kept_for_a_person(void **state)
+{
+    struct token_fixture *fixture = *state;
+    struct wire_span data = digest_for(SCHEME_ECDSA_SHA256);
+
+    token_fixture_login(fixture);
+    uint32_t key = token_fixture_key(fixture, "always")->key;
+    (void)worker_process_sign(&fixture->worker, key, SCHEME_ECDSA_SHA256, data, "111111");
+    size_t before = count_logins(fixture);
+    const struct worker_reply *reply =
+        worker_process_sign(&fixture->worker, key, SCHEME_ECDSA_SHA256, data, BUILDER_PIN);
+    assert_int_equal(reply->result, WORKER_E_REFUSED);
+    assert_text(reply, "few tries are left");
+    assert_int_equal(count_logins(fixture), before);
+
+    assert_int_equal(worker_process_logout(&fixture->worker, 0)->result, WORKER_OK);
+    assert_int_equal(login(fixture, BUILDER_PIN, true)->result, WORKER_OK);
     assert_int_equal(
         worker_process_sign(&fixture->worker, key, SCHEME_ECDSA_SHA256, data, BUILDER_PIN)->result,
         WORKER_OK);
@@ -226,6 +246,7 @@ int main(void)
         PIN_TEST(test_login_unknown_token),
         PIN_TEST(test_login_waiting_does_not_block_signing),
         PIN_TEST(test_context_pin_wrong_once),
+        PIN_TEST(test_context_low_tries_are_kept_for_a_person),
         PIN_TEST(test_context_pin_empty_is_not_tried),
     };
 

@@ -351,8 +351,11 @@ static void test_always_authenticate_wrong_pin(void **state)
         worker_process_sign(&fixture->worker, key, SCHEME_ECDSA_SHA256, data, "000000")->result,
         WORKER_E_PIN);
     /* Nothing is left behind that would disturb the next ones. */
-    assert_signs(fixture, "always", BUILDER_PIN);
     assert_signs(fixture, "p256", NULL);
+    assert_int_equal(worker_process_logout(&fixture->worker, 0)->result, WORKER_OK);
+    assert_int_equal(worker_process_login(&fixture->worker, 0, BUILDER_PIN, true)->result,
+                     WORKER_OK);
+    assert_signs(fixture, "always", BUILDER_PIN);
 }
 
 static void test_logout_hides_keys(void **state)
