@@ -6,9 +6,6 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "pkcs11/ckr.h"
-
 static void cert_deinit(struct cert *cert)
 {
     X509_free(cert->x509);
@@ -65,43 +62,49 @@ static int cert_init(struct cert *cert, X509 *x509)
     return r < 0 ? r : 0;
 }
 
-static CK_RV cert_list_add_token(struct cert_list *list, const PKCS11_CERT *item)
+/* An object of another kind (OpenPGP, attributes), or one that does not parse, is left out alone.
+ */
+static CK_RV cert_list_add_object(struct cert_list *list, struct attribute_reader *reader,
+                                  uint8_t der[static PROTOCOL_DER_MAX])
 {
     struct cert cert = {0};
-    /* libp11 passes an unavailable CKA_ID on as a length of (size_t)-1. */
-    struct wire_span id = {item->id, item->id_len <= ATTRIBUTE_NAME_MAX ? item->id_len : 0};
+    CK_ULONG type = CKC_X_509;
 
-    if (!item->x509 || !X509_up_ref(item->x509))
+    if (attribute_get_number(reader, CKA_CERTIFICATE_TYPE, &type) && type != CKC_X_509)
         return CKR_OK;
-    int r = cert_init(&cert, item->x509);
+    size_t len = attribute_get(reader, CKA_VALUE, der, PROTOCOL_DER_MAX);
+    const unsigned char *at = der;
+    X509 *x509 = len > 0 ? d2i_X509(NULL, &at, (long)len) : NULL;
+    if (!x509)
+        return reader->lost;
+    int r = cert_init(&cert, x509);
     if (r == 0) {
-        object_name_set(&cert.name, id, wire_span_from_text(item->label));
+        attribute_get_name(reader, &cert.name);
         r = cert_list_append(list, &cert);
     }
     if (r)
         cert_deinit(&cert);
-    return r == -ENOMEM ? CKR_HOST_MEMORY : CKR_OK;
+    return r == -ENOMEM ? CKR_HOST_MEMORY : reader->lost;
 }
 
 CK_RV cert_list_read(const struct token *token, struct cert_list *ret_list)
 {
     _cleanup_(cleanup_cert_list) struct cert_list list = {0};
-    PKCS11_CERT *items = NULL;
-    unsigned int count = 0;
-    CK_RV rv = CKR_OK;
+    _cleanup_free_ CK_OBJECT_HANDLE *handles = NULL;
+    _cleanup_free_ uint8_t *der = malloc(PROTOCOL_DER_MAX);
+    size_t handle_count = 0;
+    struct attribute_reader reader = {.token = token, .lost = CKR_OK};
+    CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    CK_ATTRIBUTE match[] = {{CKA_CLASS, &class, sizeof(class)}};
 
-    ERR_clear_error();
-    if (PKCS11_enumerate_certs(token->slot->token, &items, &count) != 0) {
-        rv = module_error();
-        if (ckr_is_lost(rv))
-            return rv;
-        /* libp11 gives up on all certificates when it does not understand one of them. */
-        log_warning("the certificates of a token cannot be read: %s", ckr_name(rv));
-        count = 0;
-        rv = CKR_OK;
+    if (!der)
+        return CKR_HOST_MEMORY;
+    CK_RV rv =
+        object_find(token, token->session, match, ARRAY_SIZE(match), &handles, &handle_count);
+    for (size_t i = 0; i < handle_count && rv == CKR_OK; i++) {
+        reader.object = handles[i];
+        rv = cert_list_add_object(&list, &reader, der);
     }
-    for (unsigned int i = 0; i < count && list.count < WORKER_KEYS_MAX && rv == CKR_OK; i++)
-        rv = cert_list_add_token(&list, &items[i]);
     ERR_clear_error();
     if (rv != CKR_OK)
         return rv;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates: those on a token (through libp11) and those that the configuration ties to a key by
+ * Certificates: those on a token and those that the configuration ties to a key by
  * a PKCS#11 URI (RFC 7512). Only ones that parse, whose key the project can use or which are CA
  * certificates for a chain.
  */

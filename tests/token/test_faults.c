@@ -295,7 +295,7 @@ static void test_sign_module_calls_exit(void **state)
 static void test_inventory_hostile_attributes(void **state)
 {
     static const char *const types[] = {"0",   "100", "102", "3",   "180", "181",
-                                        "120", "122", "108", "202", "11"};
+                                        "120", "122", "108", "202", "11",  "80"};
     static const char *const faults[] = {"bad-length", "unavailable", "growing"};
     struct token_fixture *fixture = *state;
 

@@ -10,7 +10,7 @@
 #include "token_fixture.h"
 
 static const struct builder_key demo_keys[] = {
-    {"p256", 1, BUILDER_P256, BUILDER_CERT | BUILDER_INTERMEDIATE},
+    {"p256", 1, BUILDER_P256, BUILDER_CERT | BUILDER_INTERMEDIATE | BUILDER_ODD_CERTS},
     {"p384", 2, BUILDER_P384, BUILDER_CERT},
     {"p521", 3, BUILDER_P521, BUILDER_CERT},
     {"rsa", 4, BUILDER_RSA2048, BUILDER_CERT},

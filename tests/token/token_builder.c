@@ -128,6 +128,23 @@ static void make_issuers(void)
     middle_cert = make_cert("Test Intermediate", middle_key, true, root_cert, root_key);
 }
 
+/* A certificate object that is no X.509. */
+static void store_odd_cert(CK_CERTIFICATE_TYPE type)
+{
+    CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    CK_BBOOL yes = CK_TRUE;
+    CK_BBOOL no = CK_FALSE;
+    CK_BYTE bytes[] = {0x30, 0x03, 0x02, 0x01, 0x05};
+    CK_OBJECT_HANDLE object;
+    CK_ATTRIBUTE attributes[] = {
+        {CKA_CLASS, &class, sizeof(class)},  {CKA_CERTIFICATE_TYPE, &type, sizeof(type)},
+        {CKA_TOKEN, &yes, sizeof(yes)},      {CKA_PRIVATE, &no, sizeof(no)},
+        {CKA_SUBJECT, bytes, sizeof(bytes)}, {CKA_VALUE, bytes, sizeof(bytes)},
+    };
+
+    REQUIRE_RV(p11->C_CreateObject(session, attributes, ARRAY_SIZE(attributes), &object));
+}
+
 static void store_cert(X509 *cert, const char *label, uint8_t id)
 {
     CK_OBJECT_CLASS class = CKO_CERTIFICATE;
@@ -260,6 +277,10 @@ static void add_cert(const struct builder_key *key, EVP_PKEY *public_key)
     int len = i2d_X509(cert, &der);
 
     write_file(key->label, ".der", der, (size_t)len);
+    if (key->flags & BUILDER_ODD_CERTS) {
+        store_odd_cert(CKC_X_509);
+        store_odd_cert(CKC_OPENPGP);
+    }
     if (key->flags & BUILDER_OTHER_ID)
         store_cert(cert, "some other label", (uint8_t)(key->id + 100));
     else if (key->flags & BUILDER_CERT)
