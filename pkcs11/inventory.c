@@ -187,8 +187,9 @@ CK_RV inventory_read_all(struct worker *worker)
         char label[PROTOCOL_NAME_MAX];
         CK_RV rv = inventory_read(worker, token);
 
-        any = any || rv == CKR_OK;
-        if (rv == CKR_OK)
+        token->readable = rv == CKR_OK;
+        any = any || token->readable;
+        if (token->readable)
             continue;
         if (first == CKR_OK)
             first = rv;
@@ -253,11 +254,15 @@ static int inventory_send_key(struct worker *worker, struct wire_writer *writer,
 
 int inventory_send(struct worker *worker, struct wire_writer *writer)
 {
-    struct worker_inventory msg = {.token_count = (uint32_t)worker->token_count};
+    struct worker_inventory msg = {0};
     int r = 0;
 
-    for (size_t i = 0; i < worker->token_count && r == 0; i++)
+    for (size_t i = 0; i < worker->token_count && r == 0; i++) {
+        if (!worker->tokens[i].readable)
+            continue;
         r = inventory_send_token(worker, writer, &worker->tokens[i]);
+        msg.token_count++;
+    }
     for (size_t i = 0; i < worker->keys.count && r == 0; i++) {
         if (!worker->keys.items[i]->present)
             continue;

@@ -17,8 +17,10 @@
 CK_RV inventory_read(struct worker *worker, struct token *token) _must_check_;
 
 /**
- * inventory_read_all() - read every token; one that cannot be read is logged and shows no keys
+ * inventory_read_all() - read every token
  *
+ * One that cannot be read is logged and left out, as if it were not there: the core then looks for
+ * it again with a fresh worker when it has seen it before.
  * Return: CKR_OK, or, when there are tokens and none of them can be read, the first failure.
  */
 CK_RV inventory_read_all(struct worker *worker) _must_check_;

@@ -2,6 +2,8 @@
 /* Tokens and their sessions; see token.h. */
 #include "pkcs11/token.h"
 
+#include "common/log.h"
+#include "pkcs11/ckr.h"
 #include "pkcs11/mechanism.h"
 
 #define TOKEN_MECHANISMS_MAX 4096u /* a module that names more is not believed */
@@ -27,6 +29,20 @@ static void token_set_texts(struct token *token)
     text_set_padded(&token->model, info->model, sizeof(info->model));
 }
 
+/* What the module tells about a slot's token now. */
+static CK_RV token_init(struct token *token)
+{
+    CK_SLOT_INFO slot_info = {0};
+    CK_RV rv = token->calls->C_GetSlotInfo(token->slot_id, &slot_info);
+
+    if (rv == CKR_OK)
+        rv = token_refresh(token);
+    token->hardware = slot_info.flags & CKF_HW_SLOT;
+    if (rv == CKR_OK)
+        token_set_texts(token);
+    return rv;
+}
+
 int token_list_new(const struct module *module, struct token **ret_tokens, size_t *ret_count)
 {
     struct token *tokens = calloc(module->slot_count + 1, sizeof(*tokens));
@@ -37,18 +53,17 @@ int token_list_new(const struct module *module, struct token **ret_tokens, size_
     for (unsigned int i = 0; i < module->slot_count && count < WORKER_TOKENS_MAX; i++) {
         PKCS11_SLOT *slot = &module->slots[i];
         struct token *token = &tokens[count];
-        CK_SLOT_INFO slot_info = {0};
 
         if (!slot->token || !slot->token->initialized)
             continue;
         *token = (struct token){.calls = module->calls, .slot = slot, .number = (uint32_t)count};
         token->slot_id = PKCS11_get_slotid_from_slot(slot);
-        if (module->calls->C_GetSlotInfo(token->slot_id, &slot_info) != CKR_OK ||
-            token_refresh(token) != CKR_OK)
-            continue;
-        token->hardware = slot_info.flags & CKF_HW_SLOT;
-        token_set_texts(token);
-        count++;
+        CK_RV rv = token_init(token);
+        if (rv == CKR_OK)
+            count++;
+        else
+            log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id,
+                        ckr_name(rv), rv);
     }
     *ret_tokens = tokens;
     *ret_count = count;

@@ -18,6 +18,7 @@ struct token {
     uint32_t mechanisms; /* enum mechanism_flags */
     bool hardware;
     bool logged_in;
+    bool readable; /* its objects could be read at the start; else the core is not told of it */
     CK_SESSION_HANDLE session; /* for reading objects; CK_INVALID_HANDLE: none */
     struct text label;
     struct text serial;

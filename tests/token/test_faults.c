@@ -402,6 +402,26 @@ static void test_login_state_lost(void **state)
                      WORKER_E_STATE_LOST);
 }
 
+/* As if it were not there: the core looks again for what it has seen before. */
+static void test_inventory_unreadable_token_is_left_out(void **state)
+{
+    struct token_fixture *fixture = *state;
+
+    assert_true(builder_add_token(fixture->dir, "second"));
+    token_fixture_write(fixture, "ctl", "");
+    token_fixture_start(fixture, getenv("P11FAULT_SO"), 1, VERIFY_AUTO);
+    assert_int_equal(fixture->worker.token_count, 2);
+    token_fixture_write(fixture, "ctl", "C_OpenSession rv e1 1\n");
+    token_fixture_start(fixture, getenv("P11FAULT_SO"), 1, VERIFY_AUTO);
+    assert_int_equal(fixture->worker.token_count, 1);
+    assert_non_null(strstr(worker_process_stderr(&fixture->worker), "CKR_TOKEN_NOT_RECOGNIZED"));
+    const char *label = (const char *)fixture->worker.tokens[0].label.data;
+    uint32_t number = fixture->worker.tokens[0].token;
+    assert_int_equal(fixture->worker.key_count, memcmp(label, "demo", 4) == 0 ? 4 : 0);
+    assert_int_equal(worker_process_login(&fixture->worker, number, BUILDER_PIN, false)->result,
+                     WORKER_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup(test_sign_parallel, setup),
         cmocka_unit_test_setup(test_sign_parallel_with_logins, setup),
         cmocka_unit_test_setup(test_login_state_lost, setup),
+        cmocka_unit_test(test_inventory_unreadable_token_is_left_out), /* adds a token for good */
     };
 
     if (!builder_module())

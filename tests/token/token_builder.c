@@ -69,6 +69,22 @@ static void write_file(const char *name, const char *suffix, const void *data, s
     REQUIRE(fd >= 0 && write(fd, data, len) == (ssize_t)len);
 }
 
+/* An initialised token has a slot with a new number. */
+static CK_SLOT_ID find_slot(const CK_UTF8CHAR padded_label[static 32])
+{
+    CK_SLOT_ID slots[16];
+    CK_ULONG count = ARRAY_SIZE(slots);
+    CK_TOKEN_INFO info;
+    CK_ULONG at = 0;
+
+    REQUIRE_RV(p11->C_GetSlotList(CK_TRUE, slots, &count));
+    while (at < count && (p11->C_GetTokenInfo(slots[at], &info) != CKR_OK ||
+                          memcmp(info.label, padded_label, sizeof(info.label)) != 0))
+        at++;
+    REQUIRE(at < count);
+    return slots[at];
+}
+
 static void open_token(const char *label)
 {
     CK_RV (*get_list)(CK_FUNCTION_LIST **) = NULL;
@@ -84,13 +100,10 @@ static void open_token(const char *label)
     REQUIRE_RV(p11->C_GetSlotList(CK_TRUE, slots, &count));
     memset(padded, ' ', sizeof(padded));
     memcpy(padded, label, strlen(label));
-    /* The last slot is the one whose token is not initialised yet; afterwards it has a new number.
-     */
+    /* The last slot is the one whose token is not initialised yet. */
     REQUIRE_RV(p11->C_InitToken(slots[count - 1], so_pin, sizeof(so_pin) - 1, padded));
-    count = ARRAY_SIZE(slots);
-    REQUIRE_RV(p11->C_GetSlotList(CK_TRUE, slots, &count));
-    REQUIRE_RV(
-        p11->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
+    REQUIRE_RV(p11->C_OpenSession(find_slot(padded), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
+                                  NULL, &session));
     REQUIRE_RV(p11->C_Login(session, CKU_SO, so_pin, sizeof(so_pin) - 1));
     REQUIRE_RV(p11->C_InitPIN(session, user_pin, sizeof(user_pin) - 1));
     REQUIRE_RV(p11->C_Logout(session));
@@ -304,9 +317,17 @@ static void add_key(const struct builder_key *key)
         REQUIRE_RV(p11->C_DestroyObject(session, object));
 }
 
-static void build(const char *token_label, const struct builder_key *keys, size_t count)
+static void set_conf(void)
 {
     char conf[BUILDER_PATH_MAX];
+
+    (void)snprintf(conf, sizeof(conf), "%s/softhsm2.conf", directory);
+    REQUIRE(setenv("SOFTHSM2_CONF", conf, 1) == 0);
+}
+
+static void build(const char *token_label, const struct builder_key *keys, size_t count)
+{
+    char tokens[BUILDER_PATH_MAX];
     char text[2 * BUILDER_PATH_MAX];
 
     (void)snprintf(text, sizeof(text),
@@ -314,21 +335,27 @@ static void build(const char *token_label, const struct builder_key *keys, size_
                    "ERROR\n",
                    directory);
     write_file("softhsm2", ".conf", text, strlen(text));
-    (void)snprintf(conf, sizeof(conf), "%s/tokens", directory);
-    REQUIRE(mkdir(conf, 0700) == 0);
-    (void)snprintf(conf, sizeof(conf), "%s/softhsm2.conf", directory);
-    REQUIRE(setenv("SOFTHSM2_CONF", conf, 1) == 0);
+    (void)snprintf(tokens, sizeof(tokens), "%s/tokens", directory);
+    REQUIRE(mkdir(tokens, 0700) == 0);
+    set_conf();
     make_issuers();
     open_token(token_label);
     for (size_t i = 0; i < count; i++)
         add_key(&keys[i]);
 }
 
+static bool child_succeeds(pid_t child)
+{
+    int status = 0;
+
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
 bool builder_make(const char *token_label, const struct builder_key *keys, size_t count,
                   char ret_dir[BUILDER_PATH_MAX])
 {
     const char *tmp = getenv("TMPDIR");
-    int status = 0;
 
     if (!builder_module())
         return false;
@@ -341,8 +368,19 @@ bool builder_make(const char *token_label, const struct builder_key *keys, size_
         build(token_label, keys, count);
         _exit(0);
     }
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
+    return child_succeeds(child);
+}
+
+bool builder_add_token(const char *dir, const char *token_label)
+{
+    directory = dir;
+    pid_t child = fork();
+    if (child == 0) {
+        set_conf();
+        open_token(token_label);
+        _exit(0);
+    }
+    return child_succeeds(child);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)

@@ -60,6 +60,9 @@ const char *builder_module(void);
 bool builder_make(const char *token_label, const struct builder_key *keys, size_t count,
                   char ret_dir[BUILDER_PATH_MAX]);
 
+/** builder_add_token() - another token without keys in that directory. Return: as above. */
+bool builder_add_token(const char *dir, const char *token_label);
+
 /** builder_remove() - the directory and everything in it. */
 void builder_remove(const char *dir);
 
