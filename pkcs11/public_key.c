@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PUBLIC_KEY_ED25519_LEN 32u
+#define PUBLIC_KEY_ED25519_BITS 255u /* docs/protocol.md section 5.2 */
 #define PUBLIC_KEY_TAG_SEQUENCE 0x30
 #define PUBLIC_KEY_NUMBER_MAX (PUBLIC_KEY_RSA_BITS_MAX / 8)
 
@@ -59,9 +60,10 @@ static const struct public_key_curve {
     CURVE(KEY_TYPE_EC, 384, "secp384r1", "\x06\x05\x2b\x81\x04\x00\x22"),
     CURVE(KEY_TYPE_EC, 521, "secp521r1", "\x06\x05\x2b\x81\x04\x00\x23"),
     /* RFC 8410's OID, the older one of GnuPG, and the PrintableString of PKCS #11 v3.0. */
-    CURVE(KEY_TYPE_ED25519, 256, NULL, "\x06\x03\x2b\x65\x70"),
-    CURVE(KEY_TYPE_ED25519, 256, NULL, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01"),
-    CURVE(KEY_TYPE_ED25519, 256, NULL,
+    CURVE(KEY_TYPE_ED25519, PUBLIC_KEY_ED25519_BITS, NULL, "\x06\x03\x2b\x65\x70"),
+    CURVE(KEY_TYPE_ED25519, PUBLIC_KEY_ED25519_BITS, NULL,
+          "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01"),
+    CURVE(KEY_TYPE_ED25519, PUBLIC_KEY_ED25519_BITS, NULL,
           "\x13\x0c"
           "edwards25519"),
 #undef CURVE
@@ -162,7 +164,7 @@ static int public_key_classify(const EVP_PKEY *pkey, struct public_key *key)
         return public_key_classify_ec(pkey, key);
     if (EVP_PKEY_is_a(pkey, "ED25519")) {
         key->type = KEY_TYPE_ED25519;
-        key->bits = 256;
+        key->bits = PUBLIC_KEY_ED25519_BITS;
         return 0;
     }
     bool is_pss = EVP_PKEY_is_a(pkey, "RSA-PSS");

@@ -223,6 +223,7 @@ static void test_inventory_types(void **state)
     assert_int_equal(token_fixture_key(fixture, "rsa")->bits, 2048);
     assert_int_equal(token_fixture_key(fixture, "pss")->type, KEY_TYPE_RSA_PSS);
     assert_int_equal(token_fixture_key(fixture, "ed")->type, KEY_TYPE_ED25519);
+    assert_int_equal(token_fixture_key(fixture, "ed")->bits, 255);
 }
 
 static void test_inventory_chain(void **state)
