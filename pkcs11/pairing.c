@@ -10,6 +10,7 @@
 /* The best candidate so far. */
 struct pairing_choice {
     const struct public_key *key;
+    const struct cert *cert; /* that it is from, or NULL */
     unsigned int score;
     bool is_taken;
 };
@@ -31,16 +32,35 @@ static bool pairing_fits(const struct key_object *object, const struct public_ke
     return object->bits == 0 || object->bits == key->bits;
 }
 
+static bool pairing_is_valid_longer(const struct cert *a, const struct cert *b)
+{
+    return ASN1_TIME_compare(X509_get0_notAfter(a->x509), X509_get0_notAfter(b->x509)) > 0;
+}
+
+/* Of two that fit alike the certificate that is valid longer: the other one was replaced by it. */
+static bool pairing_is_better(const struct pairing_choice *choice,
+                              const struct pairing_choice *best)
+{
+    if (!best->key || choice->is_taken != best->is_taken)
+        return !best->key || best->is_taken;
+    if (choice->score != best->score)
+        return choice->score > best->score;
+    return choice->cert && best->cert && pairing_is_valid_longer(choice->cert, best->cert);
+}
+
 static void pairing_consider(struct pairing_search *search, const struct public_key *key,
-                             unsigned int score)
+                             const struct cert *cert, unsigned int score)
 {
     if (score == 0 || !pairing_fits(search->object, key))
         return;
-    bool is_taken = search->is_taken(search->context, key);
-    bool is_better = !search->best.key || (search->best.is_taken && !is_taken) ||
-                     (search->best.is_taken == is_taken && score > search->best.score);
-    if (is_better)
-        search->best = (struct pairing_choice){key, score, is_taken};
+    const struct pairing_choice choice = {
+        .key = key,
+        .cert = cert,
+        .score = score,
+        .is_taken = search->is_taken(search->context, key),
+    };
+    if (pairing_is_better(&choice, &search->best))
+        search->best = choice;
 }
 
 const struct public_key *
@@ -55,17 +75,19 @@ pairing_find_public_key(const struct pairing *pairing, const struct key_object *
         return &object->key;
     for (size_t i = 0; i < pairing->public_keys->count; i++) {
         const struct key_object *other = &pairing->public_keys->items[i];
-        pairing_consider(&search, &other->key, object_name_score(&object->name, &other->name));
+        pairing_consider(&search, &other->key, NULL,
+                         object_name_score(&object->name, &other->name));
     }
     for (size_t i = 0; i < pairing->certs->count; i++) {
         const struct cert *cert = &pairing->certs->items[i];
         if (cert->has_key)
-            pairing_consider(&search, &cert->key, object_name_score(&object->name, &cert->name));
+            pairing_consider(&search, &cert->key, cert,
+                             object_name_score(&object->name, &cert->name));
     }
     for (size_t i = 0; i < pairing->files->count; i++) {
         const struct cert *cert = &pairing->files->items[i];
         if (cert_names_key(cert, pairing->token, &object->name))
-            pairing_consider(&search, &cert->key, PAIRING_SCORE_FILE);
+            pairing_consider(&search, &cert->key, cert, PAIRING_SCORE_FILE);
     }
     return search.best.key;
 }
@@ -80,11 +102,6 @@ static const struct cert *pairing_find_file(const struct pairing *pairing,
             return cert;
     }
     return NULL;
-}
-
-static bool pairing_is_valid_longer(const struct cert *a, const struct cert *b)
-{
-    return ASN1_TIME_compare(X509_get0_notAfter(a->x509), X509_get0_notAfter(b->x509)) > 0;
 }
 
 const struct cert *pairing_find_leaf(const struct pairing *pairing, const struct public_key *key,

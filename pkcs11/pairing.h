@@ -21,7 +21,8 @@ struct pairing {
 /**
  * pairing_find_public_key() - the public half of a private key object
  * @is_taken:   tells of a public key that another private key has it already; such a one is chosen
- *              only when nothing else fits
+ *              only when nothing else fits. Of certificates that fit alike, the one that is valid
+ *              longest is taken.
  * @ret_provisional: filled: it was found by name alone
  *
  * Return: a borrowed key, or NULL when none is known.

@@ -110,7 +110,10 @@ static void open_token(const char *label)
     REQUIRE_RV(p11->C_Login(session, CKU_USER, user_pin, sizeof(user_pin) - 1));
 }
 
-static X509 *make_cert(const char *subject, EVP_PKEY *key, bool is_ca, X509 *issuer,
+#define VALID_S 86400L
+#define EXPIRED_S (-60L)
+
+static X509 *make_cert(const char *subject, EVP_PKEY *key, bool is_ca, long valid_s, X509 *issuer,
                        EVP_PKEY *issuer_key)
 {
     static long serial;
@@ -120,7 +123,7 @@ static X509 *make_cert(const char *subject, EVP_PKEY *key, bool is_ca, X509 *iss
 
     REQUIRE(X509_set_version(cert, 2) && ASN1_INTEGER_set(X509_get_serialNumber(cert), ++serial) &&
             X509_gmtime_adj(X509_getm_notBefore(cert), -3600) &&
-            X509_gmtime_adj(X509_getm_notAfter(cert), 86400) && X509_set_pubkey(cert, key) &&
+            X509_gmtime_adj(X509_getm_notAfter(cert), valid_s) && X509_set_pubkey(cert, key) &&
             X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject,
                                        -1, -1, 0) &&
             X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)));
@@ -137,8 +140,8 @@ static void make_issuers(void)
 {
     root_key = EVP_EC_gen("P-256");
     middle_key = EVP_EC_gen("P-256");
-    root_cert = make_cert("Test Root", root_key, true, NULL, root_key);
-    middle_cert = make_cert("Test Intermediate", middle_key, true, root_cert, root_key);
+    root_cert = make_cert("Test Root", root_key, true, VALID_S, NULL, root_key);
+    middle_cert = make_cert("Test Intermediate", middle_key, true, VALID_S, root_cert, root_key);
 }
 
 /* A certificate object that is no X.509. */
@@ -280,16 +283,26 @@ static EVP_PKEY *as_pss(EVP_PKEY *rsa)
     return pss;
 }
 
+/* Of the same kind, so that nothing but the certificate tells the two apart. */
+static EVP_PKEY *make_old_key(const struct builder_key *key)
+{
+    return key->kind == BUILDER_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                        : EVP_EC_gen("P-256");
+}
+
 static void add_cert(const struct builder_key *key, EVP_PKEY *public_key)
 {
     bool by_middle = key->flags & BUILDER_INTERMEDIATE;
     EVP_PKEY *pkey = key->flags & BUILDER_PSS_CERT ? as_pss(public_key) : public_key;
-    X509 *cert = make_cert(key->label, pkey, key->flags & BUILDER_CA_CERT,
+    X509 *cert = make_cert(key->label, pkey, key->flags & BUILDER_CA_CERT, VALID_S,
                            by_middle ? middle_cert : root_cert, by_middle ? middle_key : root_key);
     unsigned char *der = NULL;
     int len = i2d_X509(cert, &der);
 
     write_file(key->label, ".der", der, (size_t)len);
+    if (key->flags & BUILDER_OLD_CERT)
+        store_cert(make_cert("old", make_old_key(key), false, EXPIRED_S, root_cert, root_key),
+                   key->label, key->id);
     if (key->flags & BUILDER_ODD_CERTS) {
         store_odd_cert(CKC_X_509);
         store_odd_cert(CKC_OPENPGP);

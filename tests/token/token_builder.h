@@ -33,6 +33,7 @@ enum builder_flags {
     BUILDER_INTERMEDIATE = 1 << 6, /* issued by an intermediate CA, which is on the token, too */
     BUILDER_NO_SIGN = 1 << 7,      /* CKA_SIGN false */
     BUILDER_CA_CERT = 1 << 8,      /* the certificate says CA:TRUE */
+    BUILDER_OLD_CERT = 1 << 10,    /* before it, one of another key, expired, of the same name */
     BUILDER_ODD_CERTS = 1 << 9,    /* before it, certificate objects that are not X.509 */
 };
 
