@@ -17,7 +17,7 @@ enum ckr_class {
     CKR_CLASS_STALE_HANDLE,  /* a new session and a fresh key handle may be enough */
     CKR_CLASS_STATE_LOST,    /* only a fresh process is sure to help */
     CKR_CLASS_NOT_LOGGED_IN, /* the token has no user login, or not any more */
-    CKR_CLASS_PIN,           /* the PIN was refused */
+    CKR_CLASS_PIN,           /* the PIN was refused, or cannot be used as it is */
     CKR_CLASS_PIN_BLOCKED,   /* no tries left */
     CKR_CLASS_UNSUPPORTED,   /* not with this mechanism or this key */
     CKR_CLASS_ERROR,         /* the module's plain no: trying again changes nothing */

@@ -64,9 +64,13 @@ static void login_set_refusal(struct login_outcome *outcome, struct token *token
     if (result == WORKER_E_PIN_BLOCKED)
         login_set_outcome(outcome, result, rv, "the PIN is blocked: no tries are left", "");
     else if (rv == CKR_PIN_EXPIRED)
-        login_set_outcome(outcome, result, rv, "the PIN has expired and must be changed first", "");
+        login_set_outcome(
+            outcome, result, rv,
+            "the PIN has expired; change it first, with the tool of the token's maker", "");
     else if (rv == CKR_USER_PIN_NOT_INITIALIZED)
-        login_set_outcome(outcome, result, rv, "the token has no PIN set", "");
+        login_set_outcome(outcome, result, rv,
+                          "the token has no PIN yet; set one first, with the tool of its maker",
+                          "");
     else if (result == WORKER_E_PIN)
         login_set_outcome(outcome, result, rv, "the PIN was refused", login_tries_text(flags));
     else

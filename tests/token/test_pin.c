@@ -106,6 +106,26 @@ static void test_login_down_to_blocked(void **state)
     assert_int_equal(login(fixture, BUILDER_PIN, true)->result, WORKER_E_PIN_BLOCKED);
 }
 
+/* The token will not have this PIN, and the reason is not that it is wrong. */
+static void test_login_pin_must_be_set_first(void **state)
+{
+    static const struct {
+        const char *rule;
+        const char *text;
+    } cases[] = {
+        {"pin-tries 3\nC_Login rv 102\n", "no PIN yet; set one first"},
+        {"pin-tries 3\nC_Login rv a3\n", "expired; change it first"},
+    };
+    struct token_fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        token_fixture_write(fixture, "ctl", cases[i].rule);
+        const struct worker_reply *reply = login(fixture, BUILDER_PIN, true);
+        assert_int_equal(reply->result, WORKER_E_PIN);
+        assert_text(reply, cases[i].text);
+    }
+}
+
 static void test_login_malformed_pin_is_not_tried(void **state)
 {
     static char too_long[300];
@@ -240,6 +260,7 @@ int main(void)
         PIN_TEST(test_login_wrong_pin_is_tried_once),
         PIN_TEST(test_login_low_tries_are_kept_for_a_person),
         PIN_TEST(test_login_down_to_blocked),
+        PIN_TEST(test_login_pin_must_be_set_first),
         PIN_TEST(test_login_malformed_pin_is_not_tried),
         PIN_TEST(test_login_silent_source_times_out),
         PIN_TEST(test_login_without_pipe),
