@@ -17,34 +17,21 @@
  *     # module = /path/to/mtls-agent.so    where it is not in OpenSSL's own directory
  *     # socket = /path/to/agent.sock       where $MTLS_AGENT_SOCK does not say it
  */
+#include "client/provider/algorithms.h"
 #include "client/provider/context.h"
 #include "client/provider/decoder.h"
-#include "client/provider/keymgmt.h"
-#include "client/provider/signature.h"
 #include "client/provider/store.h"
 
 #define PROPERTIES "provider=mtls-agent"
 #define PEM_PROPERTIES PROPERTIES ",input=pem"
 #define DER_PROPERTIES PROPERTIES ",input=der,structure=" DECODER_STRUCTURE
 
-static const OSSL_ALGORITHM keymgmt_algorithms[] = {
-    {KEYMGMT_RSA_NAMES, PROPERTIES, keymgmt_rsa_functions, NULL},
-    {KEYMGMT_RSA_PSS_NAMES, PROPERTIES, keymgmt_rsa_pss_functions, NULL},
-    {KEYMGMT_EC_NAMES, PROPERTIES, keymgmt_ec_functions, NULL},
-    {KEYMGMT_ED25519_NAMES, PROPERTIES, keymgmt_ed25519_functions, NULL},
-    {NULL, NULL, NULL, NULL},
-};
-
-static const OSSL_ALGORITHM signature_algorithms[] = {
-    {SIGNATURE_RSA_NAMES, PROPERTIES, signature_functions, NULL},
-    {SIGNATURE_ECDSA_NAMES, PROPERTIES, signature_functions, NULL},
-    {SIGNATURE_ED25519_NAMES, PROPERTIES, signature_functions, NULL},
-    {NULL, NULL, NULL, NULL},
-};
+static const OSSL_ALGORITHM keymgmt_algorithms[] = ALGORITHMS_KEYMGMT(PROPERTIES);
+static const OSSL_ALGORITHM signature_algorithms[] = ALGORITHMS_SIGNATURE(PROPERTIES);
 
 static const OSSL_ALGORITHM store_algorithms[] = {
     {STORE_NAMES, PROPERTIES, store_functions, NULL},
-    {NULL, NULL, NULL, NULL},
+    ALGORITHMS_END,
 };
 
 static const OSSL_ALGORITHM decoder_algorithms[] = {
@@ -53,7 +40,7 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
     {KEYMGMT_RSA_PSS_NAMES, DER_PROPERTIES, decoder_rsa_pss_functions, NULL},
     {KEYMGMT_EC_NAMES, DER_PROPERTIES, decoder_ec_functions, NULL},
     {KEYMGMT_ED25519_NAMES, DER_PROPERTIES, decoder_ed25519_functions, NULL},
-    {NULL, NULL, NULL, NULL},
+    ALGORITHMS_END,
 };
 
 static const OSSL_ALGORITHM *module_query(void *ctx, int operation, int *no_cache)

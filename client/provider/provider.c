@@ -6,25 +6,12 @@
 #include <openssl/params.h>
 
 #include "client/provider/agent_key.h"
-#include "client/provider/keymgmt.h"
-#include "client/provider/signature.h"
+#include "client/provider/algorithms.h"
 
 #define PROPERTIES "provider=" PROVIDER_LIBRARY_NAME
 
-static const OSSL_ALGORITHM keymgmt_algorithms[] = {
-    {KEYMGMT_RSA_NAMES, PROPERTIES, keymgmt_rsa_functions, NULL},
-    {KEYMGMT_RSA_PSS_NAMES, PROPERTIES, keymgmt_rsa_pss_functions, NULL},
-    {KEYMGMT_EC_NAMES, PROPERTIES, keymgmt_ec_functions, NULL},
-    {KEYMGMT_ED25519_NAMES, PROPERTIES, keymgmt_ed25519_functions, NULL},
-    {NULL, NULL, NULL, NULL},
-};
-
-static const OSSL_ALGORITHM signature_algorithms[] = {
-    {SIGNATURE_RSA_NAMES, PROPERTIES, signature_functions, NULL},
-    {SIGNATURE_ECDSA_NAMES, PROPERTIES, signature_functions, NULL},
-    {SIGNATURE_ED25519_NAMES, PROPERTIES, signature_functions, NULL},
-    {NULL, NULL, NULL, NULL},
-};
+static const OSSL_ALGORITHM keymgmt_algorithms[] = ALGORITHMS_KEYMGMT(PROPERTIES);
+static const OSSL_ALGORITHM signature_algorithms[] = ALGORITHMS_SIGNATURE(PROPERTIES);
 
 static const OSSL_ALGORITHM *library_query(void *context, int operation, int *no_cache)
 {
