@@ -5,80 +5,8 @@
 #include <string.h>
 
 #include "message_checks.h"
-#include "unit.h"
 
-static uint8_t filler[PROTOCOL_DER_MAX + 1]; /* 'a' throughout: text and bytes of any length */
-
-static struct wire_span bytes_of(size_t len)
-{
-    return (struct wire_span){filler, len};
-}
-
-static int setup_group(void **state)
-{
-    (void)state;
-    memset(filler, 'a', sizeof(filler));
-    return 0;
-}
-
-static int setup_writer(void **state)
-{
-    struct wire_writer *writer = calloc(1, sizeof(*writer));
-
-    if (!writer)
-        return -1;
-    wire_writer_init(writer, 4 * WIRE_FRAME_MAX);
-    *state = writer;
-    return 0;
-}
-
-static int teardown_writer(void **state)
-{
-    struct wire_writer *writer = *state;
-
-    wire_writer_deinit(writer);
-    free(writer);
-    return 0;
-}
-
-/* The body of the only frame in @writer. */
-static struct wire_span body_in(const struct wire_writer *writer)
-{
-    struct frame frame = {0};
-
-    assert_int_equal(frame_parse((struct wire_span){writer->data, writer->len}, &frame), 0);
-    return frame.body;
-}
-
-static void test_messages_round_trip(void **state)
-{
-    (void)state;
-    check_round_trip(client_messages, client_message_count);
-}
-
-static void test_messages_truncated_are_refused(void **state)
-{
-    (void)state;
-    check_truncation(client_messages, client_message_count);
-}
-
-static void test_messages_with_trailing_byte_are_refused(void **state)
-{
-    (void)state;
-    check_trailing_byte(client_messages, client_message_count);
-}
-
-static void test_messages_over_the_writers_bound_leave_nothing(void **state)
-{
-    (void)state;
-    check_writer_bound(client_messages, client_message_count);
-}
-
-static void test_messages_have_types_of_their_own(void **state)
-{
-    (void)state;
-    check_type_byte(client_messages, client_message_count);
-}
+static struct message_set messages = {client_messages, &client_message_count};
 
 static void test_hello_with_crossed_versions_is_refused(void **state)
 {
@@ -86,7 +14,7 @@ static void test_hello_with_crossed_versions_is_refused(void **state)
     struct protocol_hello msg;
 
     assert_int_equal(protocol_hello_encode(writer, &(struct protocol_hello){2, 1, {0}}), 0);
-    assert_int_equal(protocol_hello_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(protocol_hello_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
 static const struct {
@@ -106,7 +34,7 @@ static void test_subscribe_with_unknown_or_no_events_is_refused(void **state)
         wire_writer_reset(writer);
         assert_int_equal(
             protocol_subscribe_encode(writer, &(struct protocol_subscribe){1, masks[i].mask}), 0);
-        assert_int_equal(protocol_subscribe_parse(body_in(writer), &msg), masks[i].answer);
+        assert_int_equal(protocol_subscribe_parse(message_body(writer), &msg), masks[i].answer);
     }
 }
 
@@ -119,9 +47,10 @@ static void test_sign_with_key_hash_of_other_length_is_refused(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
         wire_writer_reset(writer);
         assert_int_equal(
-            protocol_sign_encode(writer, &(struct protocol_sign){.key_hash = bytes_of(lengths[i])}),
+            protocol_sign_encode(writer,
+                                 &(struct protocol_sign){.key_hash = message_filler(lengths[i])}),
             0);
-        assert_int_equal(protocol_sign_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+        assert_int_equal(protocol_sign_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
     }
 }
 
@@ -132,9 +61,9 @@ static void test_sign_with_unknown_kind_is_parsed_so_that_the_error_can_name_it(
 
     assert_int_equal(
         protocol_sign_encode(
-            writer, &(struct protocol_sign){.id = 5, .key_hash = bytes_of(32), .kind = 200}),
+            writer, &(struct protocol_sign){.id = 5, .key_hash = message_filler(32), .kind = 200}),
         0);
-    assert_int_equal(protocol_sign_parse(body_in(writer), &msg), 0);
+    assert_int_equal(protocol_sign_parse(message_body(writer), &msg), 0);
     assert_int_equal(msg.kind, 200);
 }
 
@@ -142,7 +71,8 @@ static void test_sign_encode_with_content_over_a_frame_fails(void **state)
 {
     struct wire_writer *writer = *state;
     _cleanup_free_ uint8_t *content = calloc(1, WIRE_FRAME_MAX);
-    struct protocol_sign msg = {.key_hash = bytes_of(32), .content = {content, WIRE_FRAME_MAX}};
+    struct protocol_sign msg = {.key_hash = message_filler(32),
+                                .content = {content, WIRE_FRAME_MAX}};
 
     assert_non_null(content);
     assert_int_equal(protocol_sign_encode(writer, &msg), WIRE_E_MALFORMED);
@@ -155,7 +85,7 @@ static int parse_hello_name(struct wire_writer *writer, struct wire_span text)
     struct protocol_hello msg;
 
     return protocol_hello_encode(writer, &(struct protocol_hello){1, 1, text}) ||
-           protocol_hello_parse(body_in(writer), &msg);
+           protocol_hello_parse(message_body(writer), &msg);
 }
 
 static int parse_hello_reply_version(struct wire_writer *writer, struct wire_span text)
@@ -163,7 +93,7 @@ static int parse_hello_reply_version(struct wire_writer *writer, struct wire_spa
     struct protocol_hello_reply msg;
 
     return protocol_hello_reply_encode(writer, &(struct protocol_hello_reply){1, text}) ||
-           protocol_hello_reply_parse(body_in(writer), &msg);
+           protocol_hello_reply_parse(message_body(writer), &msg);
 }
 
 static int parse_list_selector(struct wire_writer *writer, struct wire_span text)
@@ -171,7 +101,7 @@ static int parse_list_selector(struct wire_writer *writer, struct wire_span text
     struct protocol_list msg;
 
     return protocol_list_encode(writer, &(struct protocol_list){1, 0, text}) ||
-           protocol_list_parse(body_in(writer), &msg);
+           protocol_list_parse(message_body(writer), &msg);
 }
 
 static int parse_unlock_selector(struct wire_writer *writer, struct wire_span text)
@@ -179,28 +109,28 @@ static int parse_unlock_selector(struct wire_writer *writer, struct wire_span te
     struct protocol_token_request msg = {1, text};
 
     return protocol_token_request_encode(writer, PROTOCOL_UNLOCK, &msg) ||
-           protocol_token_request_parse(body_in(writer), &msg);
+           protocol_token_request_parse(message_body(writer), &msg);
 }
 
 static int parse_event_subject(struct wire_writer *writer, struct wire_span text)
 {
     struct protocol_event msg = {1, EVENT_KEYS_CHANGED, text, {0}};
 
-    return protocol_event_encode(writer, &msg) || protocol_event_parse(body_in(writer), &msg);
+    return protocol_event_encode(writer, &msg) || protocol_event_parse(message_body(writer), &msg);
 }
 
 static int parse_event_text(struct wire_writer *writer, struct wire_span text)
 {
     struct protocol_event msg = {1, EVENT_KEYS_CHANGED, {0}, text};
 
-    return protocol_event_encode(writer, &msg) || protocol_event_parse(body_in(writer), &msg);
+    return protocol_event_encode(writer, &msg) || protocol_event_parse(message_body(writer), &msg);
 }
 
 static int parse_error_text(struct wire_writer *writer, struct wire_span text)
 {
     struct protocol_error msg = {1, PROTOCOL_E_PROTO, text};
 
-    return protocol_error_encode(writer, &msg) || protocol_error_parse(body_in(writer), &msg);
+    return protocol_error_encode(writer, &msg) || protocol_error_parse(message_body(writer), &msg);
 }
 
 static int parse_status_text(struct wire_writer *writer, struct wire_span text)
@@ -210,7 +140,7 @@ static int parse_status_text(struct wire_writer *writer, struct wire_span text)
 
     protocol_status_reply_begin_tokens(writer, &mark);
     return protocol_status_reply_end(writer, &mark) ||
-           protocol_status_reply_parse(body_in(writer), &msg);
+           protocol_status_reply_parse(message_body(writer), &msg);
 }
 
 static const struct {
@@ -232,7 +162,7 @@ static void test_text_at_its_limit_is_accepted(void **state)
 {
     for (size_t i = 0; i < ARRAY_SIZE(text_fields); i++) {
         wire_writer_reset(*state);
-        if (text_fields[i].parse(*state, bytes_of(text_fields[i].max)))
+        if (text_fields[i].parse(*state, message_filler(text_fields[i].max)))
             fail_msg("%s: refused", text_fields[i].name);
     }
 }
@@ -241,7 +171,7 @@ static void test_text_over_its_limit_is_refused(void **state)
 {
     for (size_t i = 0; i < ARRAY_SIZE(text_fields); i++) {
         wire_writer_reset(*state);
-        if (!text_fields[i].parse(*state, bytes_of(text_fields[i].max + 1)))
+        if (!text_fields[i].parse(*state, message_filler(text_fields[i].max + 1)))
             fail_msg("%s: accepted", text_fields[i].name);
     }
 }
@@ -268,7 +198,7 @@ static struct protocol_key good_key(void)
 {
     return (struct protocol_key){
         .name = WIRE_SPAN_LITERAL("work"),
-        .key_hash = bytes_of(PROTOCOL_KEY_HASH_LEN),
+        .key_hash = message_filler(PROTOCOL_KEY_HASH_LEN),
         .type = KEY_TYPE_EC,
         .bits = 256,
         .state = KEY_STATE_READY,
@@ -283,7 +213,7 @@ static int parse_list_of(struct wire_writer *writer, const struct protocol_key *
 
     assert_true(protocol_list_reply_add(writer, &mark, key));
     assert_int_equal(protocol_list_reply_end(writer, &mark, 1, 0), 0);
-    return protocol_list_reply_parse(body_in(writer), &msg);
+    return protocol_list_reply_parse(message_body(writer), &msg);
 }
 
 static void test_list_reply_with_good_key_is_accepted(void **state)
@@ -347,7 +277,7 @@ static void test_list_reply_with_long_fields_is_refused(void **state)
 
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         struct protocol_key key = good_key();
-        struct wire_span too_long = bytes_of(fields[i].max + 1);
+        struct wire_span too_long = message_filler(fields[i].max + 1);
         wire_writer_reset(*state);
         memcpy((char *)&key + fields[i].offset, &too_long, sizeof(too_long));
         assert_int_equal(parse_list_of(*state, &key), WIRE_E_MALFORMED);
@@ -359,7 +289,7 @@ static void test_list_reply_with_certificate_over_the_cap_is_refused(void **stat
     struct protocol_key key = good_key();
 
     key.cert_count = 1;
-    key.certs[0] = bytes_of(PROTOCOL_DER_MAX + 1);
+    key.certs[0] = message_filler(PROTOCOL_DER_MAX + 1);
     assert_int_equal(parse_list_of(*state, &key), WIRE_E_MALFORMED);
 }
 
@@ -374,7 +304,7 @@ static int parse_list_with_patched_byte(struct wire_writer *writer, size_t from_
 
     assert_int_equal(parse_list_of(writer, &key), 0);
     writer->data[writer->len - from_end] = value;
-    return protocol_list_reply_parse(body_in(writer), &msg);
+    return protocol_list_reply_parse(message_body(writer), &msg);
 }
 
 static void test_list_reply_with_too_many_schemes_is_refused(void **state)
@@ -402,7 +332,7 @@ static void test_list_reply_with_wrong_key_count_is_refused(void **state)
         struct protocol_list_reply_mark mark = protocol_list_reply_begin(writer, 1, 1);
         assert_true(protocol_list_reply_add(writer, &mark, &key));
         assert_int_equal(protocol_list_reply_end(writer, &mark, counts[i], 0), 0);
-        assert_int_equal(protocol_list_reply_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+        assert_int_equal(protocol_list_reply_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
     }
 }
 
@@ -414,7 +344,7 @@ static void test_list_reply_empty_has_no_key(void **state)
     struct protocol_list_reply_mark mark = protocol_list_reply_begin(writer, 1, 0);
 
     assert_int_equal(protocol_list_reply_end(writer, &mark, 0, 0), 0);
-    assert_int_equal(protocol_list_reply_parse(body_in(writer), &msg), 0);
+    assert_int_equal(protocol_list_reply_parse(message_body(writer), &msg), 0);
     assert_false(protocol_list_reply_next_key(&msg.keys, &key));
 }
 
@@ -423,11 +353,11 @@ static struct protocol_key big_key(void)
 {
     struct protocol_key key = good_key();
 
-    key.spki = bytes_of(500);
+    key.spki = message_filler(500);
     key.scheme_count = SCHEMES_MAX;
     key.cert_count = 2;
-    key.certs[0] = bytes_of(20000);
-    key.certs[1] = bytes_of(10000);
+    key.certs[0] = message_filler(20000);
+    key.certs[1] = message_filler(10000);
     return key;
 }
 
@@ -443,7 +373,7 @@ static void test_list_reply_add_stops_when_the_page_is_full(void **state)
         count++;
     assert_int_equal(count, 8);
     assert_int_equal(protocol_list_reply_end(writer, &mark, count, count), 0);
-    assert_int_equal(protocol_list_reply_parse(body_in(writer), &msg), 0);
+    assert_int_equal(protocol_list_reply_parse(message_body(writer), &msg), 0);
     assert_int_equal(msg.next, 8);
     assert_int_equal(msg.total, 100);
 }
@@ -470,7 +400,7 @@ static void test_list_reply_add_of_a_key_larger_than_a_frame_says_no(void **stat
 
     key.cert_count = PROTOCOL_CERTS_MAX;
     for (size_t i = 0; i < PROTOCOL_CERTS_MAX; i++)
-        key.certs[i] = bytes_of(PROTOCOL_DER_MAX);
+        key.certs[i] = message_filler(PROTOCOL_DER_MAX);
     assert_false(protocol_list_reply_add(writer, &mark, &key));
     assert_int_equal(protocol_list_reply_end(writer, &mark, 0, 0), 0);
 }
@@ -488,7 +418,7 @@ static int parse_status_with(struct wire_writer *writer,
     if (token)
         protocol_status_reply_add_token(writer, token);
     assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
-    return protocol_status_reply_parse(body_in(writer), &msg);
+    return protocol_status_reply_parse(message_body(writer), &msg);
 }
 
 static void test_status_reply_with_module_state_outside_the_enum_is_refused(void **state)
@@ -555,43 +485,37 @@ static void test_sign_kind_name_of_every_kind(void **state)
     assert_null(sign_kind_name(4));
 }
 
-#define TEST_WITH_WRITER(fn) cmocka_unit_test_setup_teardown(fn, setup_writer, teardown_writer)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_round_trip),
-        cmocka_unit_test(test_messages_truncated_are_refused),
-        cmocka_unit_test(test_messages_with_trailing_byte_are_refused),
-        cmocka_unit_test(test_messages_over_the_writers_bound_leave_nothing),
-        cmocka_unit_test(test_messages_have_types_of_their_own),
-        TEST_WITH_WRITER(test_hello_with_crossed_versions_is_refused),
-        TEST_WITH_WRITER(test_subscribe_with_unknown_or_no_events_is_refused),
-        TEST_WITH_WRITER(test_sign_with_key_hash_of_other_length_is_refused),
-        TEST_WITH_WRITER(test_sign_with_unknown_kind_is_parsed_so_that_the_error_can_name_it),
-        TEST_WITH_WRITER(test_sign_encode_with_content_over_a_frame_fails),
-        TEST_WITH_WRITER(test_text_at_its_limit_is_accepted),
-        TEST_WITH_WRITER(test_text_over_its_limit_is_refused),
-        TEST_WITH_WRITER(test_text_with_nul_or_invalid_utf8_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_good_key_is_accepted),
-        TEST_WITH_WRITER(test_list_reply_with_type_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_state_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_policy_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_long_fields_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_certificate_over_the_cap_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_too_many_schemes_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_too_many_certificates_is_refused),
-        TEST_WITH_WRITER(test_list_reply_with_wrong_key_count_is_refused),
-        TEST_WITH_WRITER(test_list_reply_empty_has_no_key),
-        TEST_WITH_WRITER(test_list_reply_add_stops_when_the_page_is_full),
-        TEST_WITH_WRITER(test_list_reply_page_fills_the_frame_behind_other_output),
-        TEST_WITH_WRITER(test_list_reply_add_of_a_key_larger_than_a_frame_says_no),
-        TEST_WITH_WRITER(test_status_reply_with_module_state_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_status_reply_with_token_state_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_status_reply_without_modules_and_tokens_is_accepted),
+        MESSAGE_SET_TESTS(&messages),
+        MESSAGE_TEST(test_hello_with_crossed_versions_is_refused),
+        MESSAGE_TEST(test_subscribe_with_unknown_or_no_events_is_refused),
+        MESSAGE_TEST(test_sign_with_key_hash_of_other_length_is_refused),
+        MESSAGE_TEST(test_sign_with_unknown_kind_is_parsed_so_that_the_error_can_name_it),
+        MESSAGE_TEST(test_sign_encode_with_content_over_a_frame_fails),
+        MESSAGE_TEST(test_text_at_its_limit_is_accepted),
+        MESSAGE_TEST(test_text_over_its_limit_is_refused),
+        MESSAGE_TEST(test_text_with_nul_or_invalid_utf8_is_refused),
+        MESSAGE_TEST(test_list_reply_with_good_key_is_accepted),
+        MESSAGE_TEST(test_list_reply_with_type_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_list_reply_with_state_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_list_reply_with_policy_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_list_reply_with_long_fields_is_refused),
+        MESSAGE_TEST(test_list_reply_with_certificate_over_the_cap_is_refused),
+        MESSAGE_TEST(test_list_reply_with_too_many_schemes_is_refused),
+        MESSAGE_TEST(test_list_reply_with_too_many_certificates_is_refused),
+        MESSAGE_TEST(test_list_reply_with_wrong_key_count_is_refused),
+        MESSAGE_TEST(test_list_reply_empty_has_no_key),
+        MESSAGE_TEST(test_list_reply_add_stops_when_the_page_is_full),
+        MESSAGE_TEST(test_list_reply_page_fills_the_frame_behind_other_output),
+        MESSAGE_TEST(test_list_reply_add_of_a_key_larger_than_a_frame_says_no),
+        MESSAGE_TEST(test_status_reply_with_module_state_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_status_reply_with_token_state_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_status_reply_without_modules_and_tokens_is_accepted),
         cmocka_unit_test(test_error_name_of_every_code),
         cmocka_unit_test(test_sign_kind_name_of_every_kind),
     };
 
-    return cmocka_run_group_tests_name("protocol", tests, setup_group, NULL);
+    return cmocka_run_group_tests_name("protocol", tests, NULL, NULL);
 }

@@ -5,79 +5,8 @@
 #include <string.h>
 
 #include "message_checks.h"
-#include "unit.h"
 
-static uint8_t filler[PROTOCOL_DER_MAX + 1]; /* 'a' throughout: text and bytes of any length */
-
-static struct wire_span bytes_of(size_t len)
-{
-    return (struct wire_span){filler, len};
-}
-
-static int setup_group(void **state)
-{
-    (void)state;
-    memset(filler, 'a', sizeof(filler));
-    return 0;
-}
-
-static int setup_writer(void **state)
-{
-    struct wire_writer *writer = calloc(1, sizeof(*writer));
-
-    if (!writer)
-        return -1;
-    wire_writer_init(writer, 4 * WIRE_FRAME_MAX);
-    *state = writer;
-    return 0;
-}
-
-static int teardown_writer(void **state)
-{
-    struct wire_writer *writer = *state;
-
-    wire_writer_deinit(writer);
-    free(writer);
-    return 0;
-}
-
-static struct wire_span body_in(const struct wire_writer *writer)
-{
-    struct frame frame = {0};
-
-    assert_int_equal(frame_parse((struct wire_span){writer->data, writer->len}, &frame), 0);
-    return frame.body;
-}
-
-static void test_messages_round_trip(void **state)
-{
-    (void)state;
-    check_round_trip(worker_messages, worker_message_count);
-}
-
-static void test_messages_truncated_are_refused(void **state)
-{
-    (void)state;
-    check_truncation(worker_messages, worker_message_count);
-}
-
-static void test_messages_with_trailing_byte_are_refused(void **state)
-{
-    (void)state;
-    check_trailing_byte(worker_messages, worker_message_count);
-}
-
-static void test_messages_over_the_writers_bound_leave_nothing(void **state)
-{
-    (void)state;
-    check_writer_bound(worker_messages, worker_message_count);
-}
-
-static void test_messages_have_types_of_their_own(void **state)
-{
-    (void)state;
-    check_type_byte(worker_messages, worker_message_count);
-}
+static struct message_set messages = {worker_messages, &worker_message_count};
 
 static int parse_load(struct wire_writer *writer, const struct worker_load *load)
 {
@@ -85,7 +14,7 @@ static int parse_load(struct wire_writer *writer, const struct worker_load *load
 
     wire_writer_reset(writer);
     assert_int_equal(worker_load_encode(writer, load), 0);
-    return worker_load_parse(body_in(writer), &msg);
+    return worker_load_parse(message_body(writer), &msg);
 }
 
 static void test_load_with_thread_count_outside_its_range_is_refused(void **state)
@@ -112,7 +41,7 @@ static void test_load_with_more_certificates_than_fit_is_refused(void **state)
     assert_int_equal(parse_load(writer, &(struct worker_load){.threads = 1}), 0);
     writer->data[writer->len - 2] = (WORKER_CERTS_MAX + 1) >> 8;
     writer->data[writer->len - 1] = (WORKER_CERTS_MAX + 1) & 0xff;
-    assert_int_equal(worker_load_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(worker_load_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
 static void test_load_refused_leaves_the_result_alone(void **state)
@@ -121,7 +50,7 @@ static void test_load_refused_leaves_the_result_alone(void **state)
     struct worker_load msg = {.threads = 77};
 
     assert_int_equal(worker_load_encode(writer, &(struct worker_load){.threads = 0}), 0);
-    assert_int_equal(worker_load_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(worker_load_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
     assert_int_equal(msg.threads, 77);
 }
 
@@ -131,7 +60,7 @@ static void test_sign_with_slot_outside_the_ledger_is_refused(void **state)
     struct worker_sign msg = {.slot = WORKER_WINDOW_MAX};
 
     assert_int_equal(worker_sign_encode(writer, &msg), 0);
-    assert_int_equal(worker_sign_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(worker_sign_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
 static int parse_key(struct wire_writer *writer, const struct worker_key *key)
@@ -140,7 +69,7 @@ static int parse_key(struct wire_writer *writer, const struct worker_key *key)
 
     wire_writer_reset(writer);
     assert_int_equal(worker_key_encode(writer, key), 0);
-    return worker_key_parse(body_in(writer), &msg);
+    return worker_key_parse(message_body(writer), &msg);
 }
 
 static void test_key_with_type_outside_the_enum_is_refused(void **state)
@@ -155,10 +84,10 @@ static void test_key_with_type_outside_the_enum_is_refused(void **state)
 static void test_key_with_long_fields_is_refused(void **state)
 {
     const struct worker_key keys[] = {
-        {.type = KEY_TYPE_EC, .label = bytes_of(PROTOCOL_NAME_MAX + 1)},
-        {.type = KEY_TYPE_EC, .ck_id = bytes_of(PROTOCOL_ID_MAX + 1)},
-        {.type = KEY_TYPE_EC, .spki = bytes_of(PROTOCOL_DER_MAX + 1)},
-        {.type = KEY_TYPE_EC, .cert_count = 1, .certs = {bytes_of(PROTOCOL_DER_MAX + 1)}},
+        {.type = KEY_TYPE_EC, .label = message_filler(PROTOCOL_NAME_MAX + 1)},
+        {.type = KEY_TYPE_EC, .ck_id = message_filler(PROTOCOL_ID_MAX + 1)},
+        {.type = KEY_TYPE_EC, .spki = message_filler(PROTOCOL_DER_MAX + 1)},
+        {.type = KEY_TYPE_EC, .cert_count = 1, .certs = {message_filler(PROTOCOL_DER_MAX + 1)}},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -172,7 +101,7 @@ static void test_key_with_too_many_certificates_is_refused(void **state)
 
     assert_int_equal(parse_key(writer, &(struct worker_key){.type = KEY_TYPE_EC}), 0);
     writer->data[writer->len - 1] = PROTOCOL_CERTS_MAX + 1;
-    assert_int_equal(worker_key_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(worker_key_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
 static void test_token_with_text_that_is_not_utf8_is_refused(void **state)
@@ -181,14 +110,14 @@ static void test_token_with_text_that_is_not_utf8_is_refused(void **state)
     struct worker_token msg = {.label = WIRE_SPAN_LITERAL("tok\xff")};
 
     assert_int_equal(worker_token_encode(writer, &msg), 0);
-    assert_int_equal(worker_token_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    assert_int_equal(worker_token_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
 static int parse_reply(struct wire_writer *writer, struct worker_reply msg)
 {
     wire_writer_reset(writer);
     assert_int_equal(worker_reply_encode(writer, WORKER_SIGN_REPLY, &msg), 0);
-    return worker_reply_parse(body_in(writer), &msg);
+    return worker_reply_parse(message_body(writer), &msg);
 }
 
 static void test_reply_with_unknown_result_is_refused(void **state)
@@ -201,10 +130,10 @@ static void test_reply_with_unknown_result_is_refused(void **state)
 
 static void test_reply_with_signature_over_the_cap_is_refused(void **state)
 {
-    assert_int_equal(
-        parse_reply(*state, (struct worker_reply){.signature = bytes_of(PROTOCOL_SIGNATURE_MAX)}),
-        0);
-    assert_int_equal(parse_reply(*state, (struct worker_reply){.signature = bytes_of(
+    assert_int_equal(parse_reply(*state, (struct worker_reply){.signature = message_filler(
+                                                                   PROTOCOL_SIGNATURE_MAX)}),
+                     0);
+    assert_int_equal(parse_reply(*state, (struct worker_reply){.signature = message_filler(
                                                                    PROTOCOL_SIGNATURE_MAX + 1)}),
                      WIRE_E_MALFORMED);
 }
@@ -217,33 +146,27 @@ static void test_failure_with_boolean_over_one_is_refused(void **state)
     assert_int_equal(worker_failure_encode(writer, &msg), 0);
     for (unsigned int value = 2; value <= 255; value++) {
         writer->data[WIRE_HEADER_LEN + 1] = (uint8_t)value;
-        assert_int_equal(worker_failure_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+        assert_int_equal(worker_failure_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
     }
 }
-
-#define TEST_WITH_WRITER(fn) cmocka_unit_test_setup_teardown(fn, setup_writer, teardown_writer)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_round_trip),
-        cmocka_unit_test(test_messages_truncated_are_refused),
-        cmocka_unit_test(test_messages_with_trailing_byte_are_refused),
-        cmocka_unit_test(test_messages_over_the_writers_bound_leave_nothing),
-        cmocka_unit_test(test_messages_have_types_of_their_own),
-        TEST_WITH_WRITER(test_load_with_thread_count_outside_its_range_is_refused),
-        TEST_WITH_WRITER(test_load_with_unknown_verify_mode_is_refused),
-        TEST_WITH_WRITER(test_load_with_more_certificates_than_fit_is_refused),
-        TEST_WITH_WRITER(test_load_refused_leaves_the_result_alone),
-        TEST_WITH_WRITER(test_sign_with_slot_outside_the_ledger_is_refused),
-        TEST_WITH_WRITER(test_key_with_type_outside_the_enum_is_refused),
-        TEST_WITH_WRITER(test_key_with_long_fields_is_refused),
-        TEST_WITH_WRITER(test_key_with_too_many_certificates_is_refused),
-        TEST_WITH_WRITER(test_token_with_text_that_is_not_utf8_is_refused),
-        TEST_WITH_WRITER(test_reply_with_unknown_result_is_refused),
-        TEST_WITH_WRITER(test_reply_with_signature_over_the_cap_is_refused),
-        TEST_WITH_WRITER(test_failure_with_boolean_over_one_is_refused),
+        MESSAGE_SET_TESTS(&messages),
+        MESSAGE_TEST(test_load_with_thread_count_outside_its_range_is_refused),
+        MESSAGE_TEST(test_load_with_unknown_verify_mode_is_refused),
+        MESSAGE_TEST(test_load_with_more_certificates_than_fit_is_refused),
+        MESSAGE_TEST(test_load_refused_leaves_the_result_alone),
+        MESSAGE_TEST(test_sign_with_slot_outside_the_ledger_is_refused),
+        MESSAGE_TEST(test_key_with_type_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_key_with_long_fields_is_refused),
+        MESSAGE_TEST(test_key_with_too_many_certificates_is_refused),
+        MESSAGE_TEST(test_token_with_text_that_is_not_utf8_is_refused),
+        MESSAGE_TEST(test_reply_with_unknown_result_is_refused),
+        MESSAGE_TEST(test_reply_with_signature_over_the_cap_is_refused),
+        MESSAGE_TEST(test_failure_with_boolean_over_one_is_refused),
     };
 
-    return cmocka_run_group_tests_name("worker_protocol", tests, setup_group, NULL);
+    return cmocka_run_group_tests_name("worker_protocol", tests, NULL, NULL);
 }
