@@ -290,6 +290,27 @@ void peer_reply_echo(struct peer_conn *conn, const struct peer_request *request)
     peer_send_writer(conn, &writer);
 }
 
+void peer_serve_echo(struct peer_conn *conn)
+{
+    struct peer_request request;
+
+    while (peer_read(conn, &request)) {
+        if (request.type != PROTOCOL_SIGN)
+            peer_fail("another request than sign");
+        peer_reply_echo(conn, &request);
+        free(request.body);
+    }
+    peer_close(conn);
+}
+
+void peer_script_echo(struct peer_side *side)
+{
+    struct peer_conn conn;
+
+    peer_accept(side, &conn);
+    peer_serve_echo(&conn);
+}
+
 int peer_sign(struct mtls_agent *agent, const char *content, char signature[64],
               struct mtls_agent_error *error)
 {

@@ -79,8 +79,14 @@ void peer_reply_signature(struct peer_conn *conn, uint32_t id, const char *signa
 void peer_reply_error(struct peer_conn *conn, uint32_t id, uint32_t code, const char *text);
 /** peer_reply_echo() - the signature is the content of the request: proves whose reply it is. */
 void peer_reply_echo(struct peer_conn *conn, const struct peer_request *request);
+/** peer_serve_echo() - echo every signature until the client leaves, then close. */
+void peer_serve_echo(struct peer_conn *conn);
+/** peer_script_echo() - a whole script: serve one connection so. */
+void peer_script_echo(struct peer_side *side);
 
 /* For tests. */
+#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
+
 extern const uint8_t peer_hash[MTLS_AGENT_KEY_HASH_LEN];
 
 /** peer_sign() - a signature over @content; it is put into @signature as a C string. */

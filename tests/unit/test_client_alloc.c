@@ -140,8 +140,6 @@ static void test_status_survives_every_failed_allocation(void **state)
     check_all_failures(peer, use_status);
 }
 
-#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

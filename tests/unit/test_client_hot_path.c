@@ -43,25 +43,13 @@ void *__wrap_realloc(void *ptr, size_t size)
     return __real_realloc(ptr, size);
 }
 
-static void script_echo(struct peer_side *side)
-{
-    struct peer_conn conn;
-    struct peer_request request;
-
-    peer_accept(side, &conn);
-    while (peer_read(&conn, &request)) {
-        peer_reply_echo(&conn, &request);
-        free(request.body);
-    }
-}
-
 static void test_signature_allocates_nothing(void **state)
 {
     struct peer *peer = *state;
     struct mtls_agent *agent = mtls_agent_new(peer->path);
     char signature[64];
 
-    peer_start(peer, script_echo);
+    peer_start(peer, peer_script_echo);
     assert_int_equal(peer_sign(agent, "first", signature, NULL), 0);
     unsigned int before = atomic_load(&allocations);
     for (int i = 0; i < SIGNATURES; i++)
@@ -125,7 +113,7 @@ static void test_signature_is_two_system_calls(void **state)
     struct peer *peer = *state;
     int status = 0;
 
-    peer_start(peer, script_echo);
+    peer_start(peer, peer_script_echo);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
@@ -140,8 +128,6 @@ static void test_signature_is_two_system_calls(void **state)
     assert_int_equal(counts.others, 2 * SIGNATURES);
     assert_in_range(counts.timeouts, 0, SIGNATURES / 4);
 }
-
-#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
 
 int main(void)
 {

@@ -85,25 +85,13 @@ static int teardown_awkward(void **state)
     return peer_teardown(state);
 }
 
-static void script_echo(struct peer_side *side)
-{
-    struct peer_conn conn;
-    struct peer_request request;
-
-    peer_accept(side, &conn);
-    while (peer_read(&conn, &request)) {
-        peer_reply_echo(&conn, &request);
-        free(request.body);
-    }
-}
-
 static void test_sign_byte_by_byte(void **state)
 {
     struct peer *peer = *state;
     struct mtls_agent *agent = mtls_agent_new(peer->path);
     char signature[64];
 
-    peer_start(peer, script_echo);
+    peer_start(peer, peer_script_echo);
     is_awkward = true;
     for (int i = 0; i < 20; i++) {
         assert_int_equal(peer_sign(agent, "byte by byte", signature, NULL), 0);

@@ -418,8 +418,6 @@ static void test_default_socket_comes_from_the_environment(void **state)
     assert_null(mtls_agent_status_free(NULL));
 }
 
-#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -12,32 +12,11 @@
 
 #define DEADLINE_TOLERANCE_MS 400u /* of a loaded machine; the kernel's own timers keep to 10 */
 
-static void serve_echo(struct peer_conn *conn)
-{
-    struct peer_request request;
-
-    while (peer_read(conn, &request)) {
-        if (request.type != PROTOCOL_SIGN)
-            peer_fail("another request than sign");
-        peer_reply_echo(conn, &request);
-        free(request.body);
-    }
-    peer_close(conn);
-}
-
-static void script_echo(struct peer_side *side)
-{
-    struct peer_conn conn;
-
-    peer_accept(side, &conn);
-    serve_echo(&conn);
-}
-
 /* Accepts for ever; ended by peer_kill(). */
 static void script_echo_all(struct peer_side *side)
 {
     for (;;)
-        script_echo(side);
+        peer_script_echo(side);
 }
 
 static void test_sign_gives_the_reply(void **state)
@@ -46,7 +25,7 @@ static void test_sign_gives_the_reply(void **state)
     struct mtls_agent *agent = mtls_agent_new(peer->path);
     char signature[64];
 
-    peer_start(peer, script_echo);
+    peer_start(peer, peer_script_echo);
     assert_int_equal(peer_sign(agent, "one", signature, NULL), 0);
     assert_string_equal(signature, "one");
     assert_int_equal(peer_sign(agent, "two", signature, NULL), 0);
@@ -128,7 +107,7 @@ static void script_long_signature(struct peer_side *side)
     peer_accept(side, &conn);
     peer_expect(&conn, PROTOCOL_SIGN, &request);
     peer_reply_signature(&conn, request.id, signature);
-    serve_echo(&conn);
+    peer_serve_echo(&conn);
 }
 
 static void test_sign_into_a_small_buffer_is_an_argument_error(void **state)
@@ -192,7 +171,7 @@ static void script_late(struct peer_side *side)
     peer_expect(&conn, PROTOCOL_SIGN, &request);
     peer_await(side->sync_fd);
     peer_reply_echo(&conn, &request); /* too late */
-    serve_echo(&conn);
+    peer_serve_echo(&conn);
 }
 
 static void test_deadline_is_kept_and_the_late_reply_dropped(void **state)
@@ -432,7 +411,7 @@ static void script_event_first(struct peer_side *side)
     peer_send_writer(&conn, &writer);
     peer_reply_echo(&conn, &request);
     peer_reply_echo(&conn, &request); /* twice: the second one belongs to nobody any more */
-    serve_echo(&conn);
+    peer_serve_echo(&conn);
 }
 
 static void test_event_and_repeated_reply_are_ignored(void **state)
@@ -466,7 +445,7 @@ static void script_last_words(struct peer_side *side)
     peer_expect(&conn, PROTOCOL_SIGN, &request);
     peer_reply_error(&conn, 0, PROTOCOL_E_PROTO, "what was that");
     peer_close(&conn);
-    script_echo(side);
+    peer_script_echo(side);
 }
 
 static void test_error_of_the_whole_connection_reaches_the_caller(void **state)
@@ -495,7 +474,7 @@ static void test_restart_between_two_signatures_is_not_noticed(void **state)
     char signature[64];
 
     for (int i = 0; i < 3; i++) {
-        peer_start(peer, script_echo);
+        peer_start(peer, peer_script_echo);
         assert_int_equal(peer_sign(agent, "one", signature, NULL), 0);
         assert_int_equal(peer_sign(agent, "two", signature, NULL), 0);
         peer_kill(peer);
@@ -572,7 +551,7 @@ static void script_closes_in_backlog(struct peer_side *side)
 
     peer_accept_raw(side, &conn);
     peer_close(&conn);
-    script_echo(side);
+    peer_script_echo(side);
 }
 
 static void test_connection_that_dies_before_hello_is_made_again(void **state)
@@ -680,7 +659,7 @@ static void script_two_connections(struct peer_side *side)
     peer_expect(&child, PROTOCOL_SIGN, &request);
     peer_reply_echo(&child, &request);
     peer_expect_end(&child);
-    serve_echo(&parent);
+    peer_serve_echo(&parent);
 }
 
 static void test_fork_lets_parent_and_child_sign(void **state)
@@ -744,7 +723,7 @@ static void test_socket_is_closed_on_exec_and_no_standard_descriptor(void **stat
     char signature[64];
     int status = 0;
 
-    peer_start(peer, script_echo);
+    peer_start(peer, peer_script_echo);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -758,8 +737,6 @@ static void test_socket_is_closed_on_exec_and_no_standard_descriptor(void **stat
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
 }
-
-#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
 
 int main(void)
 {

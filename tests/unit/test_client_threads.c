@@ -60,18 +60,6 @@ static unsigned int join_signers(const struct signer *signers, const pthread_t *
     return bad;
 }
 
-static void script_echo(struct peer_side *side)
-{
-    struct peer_conn conn;
-    struct peer_request request;
-
-    peer_accept(side, &conn);
-    while (peer_read(&conn, &request)) {
-        peer_reply_echo(&conn, &request);
-        free(request.body);
-    }
-}
-
 static void test_threads_share_one_connection(void **state)
 {
     struct peer *peer = *state;
@@ -79,7 +67,7 @@ static void test_threads_share_one_connection(void **state)
     struct signer signers[THREADS];
     pthread_t threads[THREADS];
 
-    peer_start(peer, script_echo); /* accepts once */
+    peer_start(peer, peer_script_echo); /* accepts once */
     start_signers(agent, signers, threads, THREADS, 500);
     assert_int_equal(join_signers(signers, threads, THREADS), 0);
     (void)mtls_agent_free(agent);
@@ -193,7 +181,7 @@ static void script_dies_with_many(struct peer_side *side)
         peer_expect(&conn, PROTOCOL_SIGN, &request);
     peer_reply_echo(&conn, &request);
     peer_close(&conn);
-    script_echo(side);
+    peer_script_echo(side);
 }
 
 static void test_death_of_the_agent_reaches_every_thread(void **state)
@@ -364,8 +352,6 @@ static void test_fork_while_other_threads_sign(void **state)
     assert_int_equal(failures, 0);
     assert_int_equal(bad, 0);
 }
-
-#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
 
 int main(void)
 {
