@@ -98,7 +98,7 @@ static void call_break_connection(struct mtls_agent *agent, struct connection *c
 {
     while (connection->first_call) {
         struct call *call = connection->first_call;
-        bool was_unread = r == CONNECTION_E_RESET && call->id == connection->last_sent_id;
+        bool was_unread = r == CONNECTION_E_RESET && call->id == connection->last_begun_id;
         bool has_ended = r == CONNECTION_E_RESET || r == CONNECTION_E_END;
 
         call->may_retry = has_ended && (!call->is_sent || was_unread || call->type->is_idempotent);
@@ -270,13 +270,15 @@ static int call_write(struct mtls_agent *agent, struct connection *connection, s
         return -ENOMEM;
     }
     size_t len = out->len;
+    uint32_t last_begun_id = connection->last_begun_id;
+    connection->last_begun_id = call->id;
     call_list_append(connection, call);
     r = call_flush(agent, connection, call, call->pass_fd);
     if (r == 0) {
         call->is_sent = true;
-        connection->last_sent_id = call->id;
     } else if (out->len == len) {
         wire_writer_reset(out);
+        connection->last_begun_id = last_begun_id;
     }
     return r;
 }

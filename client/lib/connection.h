@@ -34,9 +34,9 @@ struct connection {
     bool has_writer;
     pthread_cond_t writer_left;
     struct frame_buffer in;
-    struct wire_writer out; /* bytes not yet taken by the kernel */
-    uint64_t issued;        /* request ids given out */
-    uint32_t last_sent_id;
+    struct wire_writer out;  /* bytes not yet taken by the kernel */
+    uint64_t issued;         /* request ids given out */
+    uint32_t last_begun_id;  /* of the last frame that the kernel may have bytes of */
     struct call *first_call; /* that wait for a reply, oldest first */
     struct call *last_call;
 };

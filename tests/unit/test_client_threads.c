@@ -294,6 +294,51 @@ static void test_large_requests_of_several_threads_do_not_mix(void **state)
     assert_int_equal(peer_end(peer), 0);
 }
 
+/* Reads the first request, nothing of the second, and dies; afterwards it is back. */
+static void script_dies_in_a_frame(struct peer_side *side)
+{
+    struct peer_conn conn;
+    struct peer_request request;
+
+    peer_accept(side, &conn);
+    peer_expect(&conn, PROTOCOL_SIGN, &request);
+    peer_signal(side->sync_fd);
+    peer_await(side->sync_fd);
+    peer_close(&conn);
+    peer_accept(side, &conn);
+    peer_expect(&conn, PROTOCOL_STATUS, &request);
+    peer_reply_error(&conn, request.id, PROTOCOL_E_BUSY, "later");
+    peer_expect_end(&conn);
+}
+
+/* What the agent left unread is the begun frame, not the whole one before it. */
+static void test_request_before_a_begun_frame_is_not_asked_for_again(void **state)
+{
+    static const uint8_t content[250000]; /* more than the kernel takes at once */
+    struct peer *peer = *state;
+    struct mtls_agent *agent = mtls_agent_new(peer->path);
+    struct mtls_agent_status *status = NULL;
+    struct signer signer;
+    uint8_t signature[64];
+    pthread_t thread;
+    size_t len = 0;
+
+    peer_start(peer, script_dies_in_a_frame);
+    start_signers(agent, &signer, &thread, 1, 1);
+    peer_await(peer->sync_fd);
+    mtls_agent_set_deadline(agent, 100);
+    assert_int_equal(mtls_agent_sign(agent, peer_hash, 0x0403, MTLS_AGENT_TLS12, content,
+                                     sizeof(content), signature, sizeof(signature), &len, NULL),
+                     MTLS_AGENT_E_TIMEOUT);
+    mtls_agent_set_deadline(agent, 20000);
+    peer_signal(peer->sync_fd);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(signer.code, MTLS_AGENT_E_CONNECTION);
+    assert_int_equal(mtls_agent_get_status(agent, &status, NULL), MTLS_AGENT_E_BUSY);
+    (void)mtls_agent_free(agent);
+    assert_int_equal(peer_end(peer), 0);
+}
+
 /* Serves any number of connections, one request of whichever comes first. */
 static void script_many_connections(struct peer_side *side)
 {
@@ -363,6 +408,7 @@ int main(void)
         PEER_TEST(test_death_of_the_agent_reaches_every_thread),
         PEER_TEST(test_connection_that_breaks_again_and_again_loses_no_thread),
         PEER_TEST(test_large_requests_of_several_threads_do_not_mix),
+        PEER_TEST(test_request_before_a_begun_frame_is_not_asked_for_again),
         PEER_TEST(test_fork_while_other_threads_sign),
     };
 
