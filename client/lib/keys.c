@@ -13,6 +13,7 @@
 
 #define KEYS_BYTES_MAX (64u * 1024u * 1024u) /* of all pages; a hostile agent gets no further */
 #define KEYS_TEXTS 5u                        /* per key: each takes a NUL in the block */
+#define KEYS_DESCRIPTION_SIZE 256u           /* bytes of what names one of several keys */
 
 _Static_assert(MTLS_AGENT_CERTS_MAX == PROTOCOL_CERTS_MAX, "one limit of certificates");
 _Static_assert(MTLS_AGENT_SCHEMES_MAX == SCHEMES_MAX, "one limit of schemes");
@@ -190,29 +191,44 @@ int mtls_agent_list(struct mtls_agent *agent, const char *selector,
     return code;
 }
 
-/* "... fits several keys: a, b, c": as many names as there is room for. */
+/* "web (sha256:0123abcd, on card)": names may be equal, and these digits do as a selector, too. */
+static const char *keys_describe(const struct mtls_agent_key *key,
+                                 char text[static KEYS_DESCRIPTION_SIZE])
+{
+    char name[128];
+    char token[64];
+
+    (void)snprintf(text, KEYS_DESCRIPTION_SIZE, "%s (sha256:%02x%02x%02x%02x, on %s)",
+                   escape_cstring(key->name, name, sizeof(name)), key->hash[0], key->hash[1],
+                   key->hash[2], key->hash[3],
+                   escape_cstring(key->token_label, token, sizeof(token)));
+    return text;
+}
+
+/* "... fits several keys: a, b, c": as many as there is room for. */
 static int keys_explain_ambiguous(const char *selector, const struct mtls_agent_keys *keys,
                                   struct mtls_agent_error *error)
 {
     static const char more[] = ", ...";
-    char names[640] = "";
+    char list[768] = "";
+    char text[KEYS_DESCRIPTION_SIZE];
     char shown[128];
     size_t len = 0;
 
     for (size_t i = 0; i < keys->count; i++) {
-        const char *name = escape_cstring(keys->keys[i].name, shown, sizeof(shown));
-        if (len + strlen(name) + 2 * sizeof(more) > sizeof(names)) {
-            memcpy(names + len, more, sizeof(more));
+        const char *key = keys_describe(&keys->keys[i], text);
+        if (len + strlen(key) + 2 * sizeof(more) > sizeof(list)) {
+            memcpy(list + len, more, sizeof(more));
             break;
         }
-        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? ", " : "", name);
+        len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "", key);
     }
     if (!selector || !*selector)
         return client_error_set(error, MTLS_AGENT_E_AMBIGUOUS,
-                                "the agent has several keys, name one of them: %s", names);
+                                "the agent has several keys, name one of them: %s", list);
     return client_error_set(error, MTLS_AGENT_E_AMBIGUOUS,
                             "\"%s\" fits several keys, name one of them: %s",
-                            escape_cstring(selector, shown, sizeof(shown)), names);
+                            escape_cstring(selector, shown, sizeof(shown)), list);
 }
 
 int mtls_agent_find(struct mtls_agent *agent, const char *selector,

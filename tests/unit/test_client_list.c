@@ -193,7 +193,9 @@ static void test_find_wants_exactly_one_key(void **state)
     peer_start(peer, script_three_lists);
     assert_int_equal(mtls_agent_find(agent, "key", &keys, &error), MTLS_AGENT_E_AMBIGUOUS);
     assert_string_equal(error.text,
-                        "\"key\" fits several keys, name one of them: key-0, key-1, key-2");
+                        "\"key\" fits several keys, name one of them: key-0 (sha256:00000000, on "
+                        "token), key-1 (sha256:00010000, on token), key-2 (sha256:00020000, on "
+                        "token)");
     assert_int_equal(mtls_agent_find(agent, NULL, &keys, &error), MTLS_AGENT_E_NO_KEY);
     assert_int_equal(mtls_agent_find(agent, "key-7", &keys, &error), 0);
     assert_int_equal(mtls_agent_keys_count(keys), 1);
