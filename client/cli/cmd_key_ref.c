@@ -64,9 +64,10 @@ const struct cli_command cmd_key_ref = {
     .name = "key-ref",
     .operands = "KEY",
     .summary = "Print a PEM block that programs take in place of a private key",
-    .details = "It holds the key's name, or its hash when the name fits several keys; nothing "
-               "secret.\nPrograms understand it when the OpenSSL provider is active: mtls run, "
-               "mtls env.",
+    .details =
+        "It holds the key's name, or its hash when the name fits several keys or the token is\n"
+        "locked; nothing secret. Programs understand it when the OpenSSL provider is "
+        "active:\nmtls run, mtls env.",
     .options = key_ref_options,
     .option_count = ARRAY_SIZE(key_ref_options),
     .operands_min = 1,

@@ -92,6 +92,17 @@ static int run_in_dir(const char *dir, const struct mtls_agent_key *key, char **
     return child_run(argv, environment.entries);
 }
 
+/* No failure: the command may come to its handshake when the key is ready. */
+static void run_warn(enum mtls_agent_key_state state, const char *token)
+{
+    if (state == MTLS_AGENT_KEY_LOCKED)
+        cli_note("token %s waits for its PIN, until then its keys do not sign. Run: mtls unlock",
+                 token);
+    if (state == MTLS_AGENT_KEY_ABSENT)
+        cli_note("token %s is not there, its keys do not sign until it is. See: mtls status",
+                 token);
+}
+
 /* Finds the key; the connection is closed before the child starts. */
 static int run_find_key(const char *selector, struct mtls_agent_keys **ret_keys,
                         const struct mtls_agent_key **ret_key)
@@ -105,9 +116,7 @@ static int run_find_key(const char *selector, struct mtls_agent_keys **ret_keys,
         return r;
     if ((*ret_key)->cert_count == 0)
         return key_view_fail_no_certificate(*ret_key);
-    if ((*ret_key)->state == MTLS_AGENT_KEY_LOCKED)
-        cli_note("token %s waits for its PIN, until then its keys do not sign. Run: mtls unlock",
-                 (*ret_key)->token_label);
+    run_warn((*ret_key)->state, (*ret_key)->token_label);
     return CLI_OK;
 }
 

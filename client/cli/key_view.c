@@ -79,7 +79,7 @@ static int key_view_list(struct mtls_agent *agent, const char *selector,
     return r;
 }
 
-/* Names every key that could have been meant, with the start of its hash: names may be equal. */
+/* Names every key that could have been meant, as mtls_agent_find() does: names may be equal. */
 static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
 {
     _cleanup_wire_writer_ struct wire_writer names = {0};
@@ -96,6 +96,8 @@ static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
         hash[KEY_VIEW_HASH_SHORT] = '\0';
         escape_put_raw(&names, " (");
         escape_put_raw(&names, hash);
+        escape_put_raw(&names, ", on ");
+        escape_put_raw(&names, key->token_label);
         escape_put_raw(&names, ")");
     }
     return cli_fail(CLI_NO_KEY, "several keys have a certificate. Choose one with --key: %.*s",
@@ -152,6 +154,13 @@ int key_view_fail_no_certificate(const struct mtls_agent_key *key)
                     key->name);
 }
 
+/* Without its PIN a token may hide the private key; what it is called then is the certificate's
+ * label, and another name comes with the PIN. An alias of the configuration stays. */
+static bool key_view_name_may_change(const struct mtls_agent_key *key)
+{
+    return key->state != MTLS_AGENT_KEY_READY && strcmp(key->name, key->label) == 0;
+}
+
 int key_view_selector(struct mtls_agent *agent, const struct mtls_agent_key *key,
                       char **ret_selector)
 {
@@ -161,7 +170,8 @@ int key_view_selector(struct mtls_agent *agent, const struct mtls_agent_key *key
 
     int r = mtls_agent_find(agent, key->name, &named, NULL);
     const struct mtls_agent_key *found = r ? NULL : mtls_agent_keys_get(named, 0);
-    if (!found || memcmp(found->hash, key->hash, sizeof(key->hash)) != 0)
+    if (!found || memcmp(found->hash, key->hash, sizeof(key->hash)) != 0 ||
+        key_view_name_may_change(key))
         selector = key_view_hash(key->hash, hash);
     char *copy = strdup(selector);
     if (!copy)

@@ -39,8 +39,8 @@ int key_view_fail_no_certificate(const struct mtls_agent_key *key);
 
 /**
  * key_view_selector() - what names @key in a file for later use
- * @ret_selector: filled; owned by the caller: the key's name when it names this key alone, else
- *              sha256: and the whole hash
+ * @ret_selector: filled; owned by the caller: the key's name when it names this key alone and will
+ *              stay, else sha256: and the whole hash
  *
  * Return: CLI_OK, or the exit code of a failure that was reported.
  */

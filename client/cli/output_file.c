@@ -2,6 +2,8 @@
 /* -o FILE; see output_file.h. */
 #include "client/cli/output_file.h"
 
+#include <string.h>
+
 #include "client/cli/new_file.h"
 
 int output_file_write(const char *path, const struct wire_writer *text, mode_t mode, bool replace)
@@ -19,5 +21,8 @@ int output_file_write(const char *path, const struct wire_writer *text, mode_t m
     if (r == NEW_FILE_E_NOT_REGULAR)
         return cli_fail(CLI_FAILURE, "%s is no regular file and is left alone. Choose another name",
                         path);
-    return r ? cli_fail_errno(path, r) : CLI_OK;
+    if (r)
+        return cli_fail(CLI_FAILURE, "cannot write %s: %s. Choose another file", path,
+                        strerror(-r));
+    return CLI_OK;
 }

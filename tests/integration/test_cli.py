@@ -305,9 +305,26 @@ class TestFiles(WithKeys):
     def test_key_ref_of_an_ambiguous_name_is_by_hash(self):
         twins = [hostile_key(name="twin", certs=[b"x"]), hostile_key(name="twin", certs=[b"x"])]
         twins[1].hash = bytes(32)
+        for twin in twins:
+            twin.state = wire.KeyState.READY
         self.scripted_agent(keys=twins)
         text = self.succeed("key-ref", "sha256:" + twins[0].hash.hex())
         self.assertEqual(self.uri_in(text), "mtls-agent:sha256:" + twins[0].hash.hex())
+
+    def test_key_ref_of_a_locked_key_is_by_hash(self):
+        # The label of the private key, which takes the place of the certificate's, comes with the PIN.
+        key = hostile_key(name="work")
+        key.state = wire.KeyState.LOCKED
+        self.scripted_agent(keys=[key])
+        self.assertEqual(self.uri_in(self.succeed("key-ref", "work")),
+                         "mtls-agent:sha256:" + key.hash.hex())
+
+    def test_key_ref_of_a_locked_key_keeps_the_name_of_the_configuration(self):
+        key = hostile_key(name="work")
+        key.state = wire.KeyState.LOCKED
+        key.label = "the certificate's"
+        self.scripted_agent(keys=[key])
+        self.assertEqual(self.uri_in(self.succeed("key-ref", "work")), "mtls-agent:work")
 
     @staticmethod
     def uri_in(pem):
@@ -347,8 +364,8 @@ class TestFiles(WithKeys):
 
     def test_key_ref_into_a_missing_directory(self):
         self.agent_with_all()
-        self.assertIn("No such file",
-                      self.fail_with(FAILURE, "key-ref", "work", "-o", self.dir / "no/key.pem"))
+        self.assertRegex(self.fail_with(FAILURE, "key-ref", "work", "-o", self.dir / "no/key.pem"),
+                         "^mtls: cannot write .*/no/key.pem: No such file .*\\. Choose another file$")
 
 
 class TestSelfTest(WithKeys):

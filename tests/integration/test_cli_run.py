@@ -13,6 +13,7 @@ import termios
 import unittest
 from pathlib import Path
 
+import wire
 from cli_harness import DEADLINE, FAILURE, NO_KEY, OK, CliTest
 from harness import MTLS_BIN, OTHER_UID, needs_root, poll_until
 
@@ -150,7 +151,7 @@ class TestRunKey(WithKeys):
     def test_several_keys_are_listed(self):
         self.fake_agent("work", "backup", "bare")
         text = self.fail_with(NO_KEY, "run", "true")
-        self.assertRegex(text, r"--key: work \(sha256:[0-9a-f]{8}\), backup \(sha256:")
+        self.assertRegex(text, r"--key: work \(sha256:[0-9a-f]{8}, on fake\), backup \(sha256:")
         self.assertNotIn("bare", text)
         self.succeed("run", "-k", "backup", "true")
         self.succeed("run", "--key=work", "true")
@@ -168,6 +169,16 @@ class TestRunKey(WithKeys):
         done = self.mtls("run", "true")
         self.assertEqual(done.returncode, OK)
         self.assertIn("mtls unlock", done.stderr)
+
+    def test_an_absent_token_is_told(self):
+        self.scripted_agent(keys=[wire.Key(
+            name="work", hash=bytes(32), type=wire.KeyType.EC, bits=256,
+            state=wire.KeyState.ABSENT, policy=1, always_authenticate=False, label="work",
+            ck_id=b"", token_label="card", token_serial="1", module="opensc", spki=b"\x30\x00",
+            schemes=[wire.ECDSA_SHA256], certs=[b"\x30\x00"])])
+        done = self.mtls("run", "true")
+        self.assertEqual(done.returncode, OK)
+        self.assertIn("token card is not there", done.stderr)
 
 
 class TestRunChild(WithKeys):
