@@ -9,11 +9,15 @@
  *
  * Return values: 0 is success; otherwise a positive enum mtls_agent_code. Functions that take a
  * struct mtls_agent_error fill it on failure, with a sentence for a person; after a success its
- * content means nothing. NULL is allowed there.
+ * content means nothing. NULL is allowed there. What else a function fills, it fills on success
+ * alone. Every function that asks the agent may return MTLS_AGENT_E_NO_AGENT, _CONNECTION,
+ * _VERSION, _PROTOCOL, _POLICY (the agent does not serve this user), _BUSY, _TIMEOUT, _INTERNAL,
+ * _MEMORY; each names what it returns beside these.
  *
  * Connections: one per handle, made at the first call, and only to a process that runs as the
  * caller, as root, or as the owner of a directory that no third user can change. A thread must not
- * be inside a call when mtls_agent_free() is called.
+ * be inside a call when mtls_agent_free() is called. A signal does not end a call, and a thread
+ * cannot be cancelled in one. No call may be made from a signal handler.
  */
 #ifndef MTLS_AGENT_H
 #define MTLS_AGENT_H
@@ -36,22 +40,22 @@ extern "C" {
 /* Values up to 11 are those of the wire (docs/protocol.md); from 32 on the library's own. */
 enum mtls_agent_code {
     MTLS_AGENT_OK = 0,
-    MTLS_AGENT_E_PROTOCOL = 1,
-    MTLS_AGENT_E_VERSION = 2,
-    MTLS_AGENT_E_POLICY = 3,    /* the agent refused: the text says what to change */
-    MTLS_AGENT_E_NO_KEY = 4,    /* no such key or token */
-    MTLS_AGENT_E_AMBIGUOUS = 5, /* the name fits several keys; the text lists them */
-    MTLS_AGENT_E_TOKEN_GONE = 6,
-    MTLS_AGENT_E_LOCKED = 7, /* the token waits for its PIN: `mtls unlock` */
-    MTLS_AGENT_E_PIN = 8,
-    MTLS_AGENT_E_BUSY = 9,
-    MTLS_AGENT_E_TIMEOUT = 10, /* also: the deadline of this call passed */
-    MTLS_AGENT_E_INTERNAL = 11,
+    MTLS_AGENT_E_PROTOCOL = 1,    /* what came is not the protocol, or the agent says so of us */
+    MTLS_AGENT_E_VERSION = 2,     /* no protocol version that both speak */
+    MTLS_AGENT_E_POLICY = 3,      /* the agent refused: the text says what to change */
+    MTLS_AGENT_E_NO_KEY = 4,      /* no such key or token */
+    MTLS_AGENT_E_AMBIGUOUS = 5,   /* the name fits several keys; the text lists them */
+    MTLS_AGENT_E_TOKEN_GONE = 6,  /* the token or its module is not there now */
+    MTLS_AGENT_E_LOCKED = 7,      /* the token waits for its PIN: `mtls unlock` */
+    MTLS_AGENT_E_PIN = 8,         /* the token did not accept its PIN */
+    MTLS_AGENT_E_BUSY = 9,        /* a limit of the agent is reached: try again later */
+    MTLS_AGENT_E_TIMEOUT = 10,    /* also: the deadline of this call passed */
+    MTLS_AGENT_E_INTERNAL = 11,   /* the agent or the token's module failed */
     MTLS_AGENT_E_NO_AGENT = 32,   /* no agent listens at the socket */
     MTLS_AGENT_E_CONNECTION = 33, /* the connection broke while a reply was awaited */
     MTLS_AGENT_E_MEMORY = 34,
-    MTLS_AGENT_E_ARGUMENT = 35,
-    MTLS_AGENT_E_TLS = 36, /* OpenSSL refused; its error queue has more */
+    MTLS_AGENT_E_ARGUMENT = 35, /* of the caller; nothing was sent */
+    MTLS_AGENT_E_TLS = 36,      /* OpenSSL refused; its error queue has more */
 };
 
 struct mtls_agent_error {
@@ -73,14 +77,15 @@ enum mtls_agent_key_type {
 
 enum mtls_agent_key_state {
     MTLS_AGENT_KEY_READY = 1,
-    MTLS_AGENT_KEY_LOCKED = 2,
-    MTLS_AGENT_KEY_ABSENT = 3,
+    MTLS_AGENT_KEY_LOCKED = 2, /* its token waits for a PIN */
+    MTLS_AGENT_KEY_ABSENT = 3, /* its token or module is not there */
 };
 
 #define MTLS_AGENT_KEY_HASH_LEN 32 /* SHA-256 of the DER SubjectPublicKeyInfo */
 #define MTLS_AGENT_CERTS_MAX 10
 #define MTLS_AGENT_SCHEMES_MAX 16
 
+/* Borrowed bytes; @data may be anything when @len is 0. */
 struct mtls_agent_bytes {
     const uint8_t *data;
     size_t len;
@@ -89,18 +94,18 @@ struct mtls_agent_bytes {
 /* One key. Everything it points to belongs to the list that it came in. Texts are UTF-8 as they are
  * on the token: escape them before they meet a terminal. */
 struct mtls_agent_key {
-    const char *name;
-    uint8_t hash[MTLS_AGENT_KEY_HASH_LEN];
+    const char *name; /* what people type: the alias in the configuration, else the label */
+    uint8_t hash[MTLS_AGENT_KEY_HASH_LEN]; /* names the key for good */
     enum mtls_agent_key_type type;
-    unsigned int bits;
+    unsigned int bits; /* RSA: of the modulus; EC: 256, 384 or 521, the NIST curve; Ed25519: 255 */
     enum mtls_agent_key_state state;
-    int signs_digests;       /* 1: the policy also allows bare digests */
-    int always_authenticate; /* 1: the token wants its PIN for every signature */
-    const char *label;
+    int signs_digests;          /* 1: the policy also allows bare digests */
+    int always_authenticate;    /* 1: the token wants its PIN for every signature */
+    const char *label;          /* CKA_LABEL, or "" */
     struct mtls_agent_bytes id; /* CKA_ID */
     const char *token_label;
     const char *token_serial;
-    const char *module;
+    const char *module;           /* its name in the configuration */
     struct mtls_agent_bytes spki; /* DER */
     size_t scheme_count;
     uint16_t schemes[MTLS_AGENT_SCHEMES_MAX];            /* TLS SignatureScheme, preferred first */
@@ -117,30 +122,41 @@ struct mtls_agent_key {
  */
 MTLS_AGENT_EXPORT struct mtls_agent *mtls_agent_new(const char *socket_path) MTLS_AGENT_CHECK;
 
-/** mtls_agent_free() - close and release; NULL is fine; no call may be under way. Return: NULL. */
+/**
+ * mtls_agent_free() - close and release
+ * @agent:      owned by the caller until now; NULL is fine; no call may be under way
+ *
+ * What came from the handle (keys, status) stays. Does not block. Return: NULL.
+ */
 MTLS_AGENT_EXPORT struct mtls_agent *mtls_agent_free(struct mtls_agent *agent);
 
 /**
  * mtls_agent_set_deadline() - how long each later call may take in all
- * @deadline_ms: milliseconds, at least 1; the default is MTLS_AGENT_DEADLINE_MS
+ * @deadline_ms: milliseconds; 0 counts as 1; the default is MTLS_AGENT_DEADLINE_MS
+ *
+ * Does not block.
  */
 MTLS_AGENT_EXPORT void mtls_agent_set_deadline(struct mtls_agent *agent, unsigned int deadline_ms);
 
 /**
  * mtls_agent_set_client_name() - the name that the agent shows to people beside the process
- * @name:       borrowed; at most 256 bytes of UTF-8; the default is the program's short name.
+ * @name:       borrowed; cut to 256 bytes of UTF-8; NULL and the default: the program's short name.
  *              Nothing is decided by it.
+ *
+ * From the next connection on: call it before the first request. Does not block.
  */
 MTLS_AGENT_EXPORT void mtls_agent_set_client_name(struct mtls_agent *agent, const char *name);
 
 /**
  * mtls_agent_list() - the keys of the agent
- * @selector:   key name, RFC 7512 `pkcs11:` URI, or `sha256:` and at least 8 hex digits; NULL: all
+ * @selector:   key name, RFC 7512 `pkcs11:` URI, or `sha256:` and at least 8 hex digits; at most
+ *              1024 bytes of UTF-8; borrowed. NULL or "": all
  * @ret_keys:   filled; owned by the caller, mtls_agent_keys_free(). May be empty when @selector is
  *              NULL.
  *
- * Blocks until the deadline at most.
- * Return: 0, MTLS_AGENT_E_NO_KEY when the selector names none, MTLS_AGENT_E_NO_AGENT, ...
+ * Blocks until the deadline at most. Absent and locked keys are in the list, too.
+ * Return: 0; MTLS_AGENT_E_NO_KEY when the selector names none; MTLS_AGENT_E_ARGUMENT when it is too
+ * long or not UTF-8; those that every function has.
  */
 MTLS_AGENT_EXPORT int mtls_agent_list(struct mtls_agent *agent, const char *selector,
                                       struct mtls_agent_keys **ret_keys,
@@ -149,17 +165,19 @@ MTLS_AGENT_EXPORT int mtls_agent_list(struct mtls_agent *agent, const char *sele
 /**
  * mtls_agent_find() - the one key that a selector names
  *
- * As mtls_agent_list(), but MTLS_AGENT_E_AMBIGUOUS unless exactly one key fits; the list then holds
- * that key alone.
+ * As mtls_agent_list(), but the list holds exactly one key: MTLS_AGENT_E_AMBIGUOUS when several
+ * fit, MTLS_AGENT_E_NO_KEY when there is none, also with NULL, which names all.
  */
 MTLS_AGENT_EXPORT int mtls_agent_find(struct mtls_agent *agent, const char *selector,
                                       struct mtls_agent_keys **ret_keys,
                                       struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
+/** mtls_agent_keys_count() - how many keys a list holds. */
 MTLS_AGENT_EXPORT size_t mtls_agent_keys_count(const struct mtls_agent_keys *keys);
 /** mtls_agent_keys_get() - key number @index, borrowed from the list; NULL past the end. */
 MTLS_AGENT_EXPORT const struct mtls_agent_key *
 mtls_agent_keys_get(const struct mtls_agent_keys *keys, size_t index);
+/** mtls_agent_keys_free() - with all that its keys point to; NULL is fine. Return: NULL. */
 MTLS_AGENT_EXPORT struct mtls_agent_keys *mtls_agent_keys_free(struct mtls_agent_keys *keys);
 
 /* What is being signed. Values are those of the wire. */
@@ -169,21 +187,24 @@ enum mtls_agent_kind {
     MTLS_AGENT_DIGEST = 3, /* a bare digest; refused unless the key's policy allows it */
 };
 
-#define MTLS_AGENT_SIGNATURE_MAX 2048
+#define MTLS_AGENT_SIGNATURE_MAX 2048 /* bytes */
 
 /**
  * mtls_agent_sign() - one signature
  * @hash:       of the key, from struct mtls_agent_key
  * @scheme:     TLS SignatureScheme code point (RFC 8446 section 4.2.3)
  * @content:    borrowed; the message itself, not its digest (but for MTLS_AGENT_DIGEST)
- * @signature:  filled; room for @signature_size bytes
+ * @content_len: bytes at @content; what does not fit a frame of 256 KiB is MTLS_AGENT_E_ARGUMENT
+ * @signature:  filled; room for @signature_size bytes, of which MTLS_AGENT_SIGNATURE_MAX suffice
  * @signature_len: filled with the signature's length in bytes; ECDSA is in DER, as TLS wants it
  *
  * Blocks until the deadline at most. When the connection breaks, the request is repeated by itself
  * only if the agent cannot have read it, as after a restart between two signatures; otherwise the
  * answer is MTLS_AGENT_E_CONNECTION, and the caller may try again: a signature that is made twice
  * does no harm in TLS, but may cost a touch or a PIN.
- * Return: 0, or any enum mtls_agent_code.
+ * Return: 0; MTLS_AGENT_E_POLICY for what is no TLS client login, or may not be signed with this
+ * key and scheme; MTLS_AGENT_E_NO_KEY, _TOKEN_GONE, _LOCKED, _PIN; MTLS_AGENT_E_ARGUMENT when the
+ * message is too long or the signature too long for @signature; those that every function has.
  */
 MTLS_AGENT_EXPORT int mtls_agent_sign(struct mtls_agent *agent,
                                       const uint8_t hash[MTLS_AGENT_KEY_HASH_LEN], uint16_t scheme,
@@ -195,24 +216,26 @@ MTLS_AGENT_EXPORT int mtls_agent_sign(struct mtls_agent *agent,
 enum mtls_agent_module_state {
     MTLS_AGENT_MODULE_STARTING = 1,
     MTLS_AGENT_MODULE_READY = 2,
-    MTLS_AGENT_MODULE_BACKOFF = 3,
-    MTLS_AGENT_MODULE_FAILED = 4,
+    MTLS_AGENT_MODULE_BACKOFF = 3, /* its process failed; the next start is awaited */
+    MTLS_AGENT_MODULE_FAILED = 4,  /* for good: the configuration has to change */
 };
 
 enum mtls_agent_token_state {
     MTLS_AGENT_TOKEN_READY = 1,
-    MTLS_AGENT_TOKEN_LOCKED = 2,
-    MTLS_AGENT_TOKEN_PIN_BAD = 3,
-    MTLS_AGENT_TOKEN_PIN_BLOCKED = 4,
+    MTLS_AGENT_TOKEN_LOCKED = 2,      /* waits for its PIN */
+    MTLS_AGENT_TOKEN_PIN_BAD = 3,     /* the configured PIN was refused; it is not tried again */
+    MTLS_AGENT_TOKEN_PIN_BLOCKED = 4, /* after too many wrong PINs */
 };
+
+/* Texts of a status are UTF-8 as they came: escape them before they meet a terminal. */
 
 struct mtls_agent_module_status {
     const char *name;
     const char *path;
     enum mtls_agent_module_state state;
-    unsigned int workers;
-    unsigned int restarts;
-    const char *text; /* last failure, or "" */
+    unsigned int workers;  /* processes that run now */
+    unsigned int restarts; /* since the agent started */
+    const char *text;      /* last failure, or "" */
 };
 
 struct mtls_agent_token_status {
@@ -224,43 +247,61 @@ struct mtls_agent_token_status {
     const char *text; /* what to do, or "" */
 };
 
-/* Owned as a whole; mtls_agent_status_free(). */
+/* Owned as a whole; mtls_agent_status_free(). Counts are those since the agent started. */
 struct mtls_agent_status {
-    const char *version;
+    const char *version; /* of the agent */
     unsigned int pid;
     uint64_t uptime_ms;
     uint64_t signatures;
-    uint64_t refusals;
-    uint64_t failures;
-    unsigned int connections;
-    unsigned int queued;
-    const char *config_text; /* why the last reload was not taken, or "" */
+    uint64_t refusals;        /* by policy */
+    uint64_t failures;        /* of other requests */
+    unsigned int connections; /* open now, this one among them */
+    unsigned int queued;      /* signatures that are waited for now */
+    const char *config_text;  /* why the last reload was not taken, or "" */
     size_t module_count;
     const struct mtls_agent_module_status *modules;
     size_t token_count;
     const struct mtls_agent_token_status *tokens;
 };
 
+/**
+ * mtls_agent_get_status() - the agent, its modules and tokens
+ * @ret_status: filled; owned by the caller, mtls_agent_status_free()
+ *
+ * Blocks until the deadline at most; no token is asked. Return: 0, or those that every function
+ * has.
+ */
 MTLS_AGENT_EXPORT int mtls_agent_get_status(struct mtls_agent *agent,
                                             struct mtls_agent_status **ret_status,
                                             struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+/** mtls_agent_status_free() - with all that it points to; NULL is fine. Return: NULL. */
 MTLS_AGENT_EXPORT struct mtls_agent_status *
 mtls_agent_status_free(struct mtls_agent_status *status);
 
 /**
  * mtls_agent_unlock() - log in to a token
- * @token:      token label, serial, or `pkcs11:` URI; NULL when there is only one
+ * @token:      token label, serial, or `pkcs11:` URI; borrowed; NULL: the one that waits for a PIN
  * @pin_fd:     read end of a pipe into which the caller writes the PIN and which it then closes;
  *              borrowed. The PIN goes from the pipe to the token's own process, nowhere else.
  *
  * The PIN is tried once. Blocks until the deadline at most, so the PIN must be in the pipe, or be
  * written by another thread.
- * Return: 0, MTLS_AGENT_E_PIN with a text that says what is known of the tries left, ...
+ * Return: 0; MTLS_AGENT_E_PIN with a text that says what is known of the tries left;
+ * MTLS_AGENT_E_NO_KEY when no token has the name or none waits, _AMBIGUOUS when several do;
+ * MTLS_AGENT_E_TOKEN_GONE; MTLS_AGENT_E_ARGUMENT when @pin_fd is not open, or the name is too long
+ * or not UTF-8; those that every function has, _PROTOCOL when @pin_fd is no pipe's read end.
  */
 MTLS_AGENT_EXPORT int mtls_agent_unlock(struct mtls_agent *agent, const char *token, int pin_fd,
                                         struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
-/** mtls_agent_lock() - log out of a token; NULL: of all. */
+/**
+ * mtls_agent_lock() - log out of every token that is meant, so that its keys need the PIN again
+ * @token:      token label, serial, or `pkcs11:` URI; borrowed; NULL: all
+ *
+ * Blocks until the deadline at most.
+ * Return: 0; MTLS_AGENT_E_NO_KEY when no token has the name; MTLS_AGENT_E_ARGUMENT when it is too
+ * long or not UTF-8; those that every function has.
+ */
 MTLS_AGENT_EXPORT int mtls_agent_lock(struct mtls_agent *agent, const char *token,
                                       struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
@@ -282,9 +323,14 @@ struct ssl_ctx_st;
  * those that can sign at once go first, then the one whose certificate expires last; a key that
  * waits for its PIN is taken only when it is the only one.
  *
+ * Call it once for a context: OpenSSL has no way to take back what the first call set.
+ *
  * OpenSSL is loaded by this function alone, and must be the one that made @ssl_ctx (libssl.so.3).
  * The program's own providers and configuration of OpenSSL are left as they are.
- * Return: 0, MTLS_AGENT_E_NO_KEY, MTLS_AGENT_E_TLS, ...
+ *
+ * Blocks, with a selector, until the deadline at most; without, each handshake does so.
+ * Return: 0; with a selector as mtls_agent_find(), and MTLS_AGENT_E_NO_KEY when the key has no
+ * certificate; MTLS_AGENT_E_TLS when OpenSSL or the library's part for it refuses.
  */
 MTLS_AGENT_EXPORT int mtls_agent_use_ssl_ctx(struct ssl_ctx_st *ssl_ctx, const char *selector,
                                              struct mtls_agent *agent,
