@@ -46,7 +46,10 @@ _mtls_command_at() {
     for ((i = 2; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --) echo $((i + 1)) && return ;;
-        -k | --key) ((i++)) ;;
+        -k | --key)
+            [[ ${COMP_WORDS[i + 1]} != '=' ]] || ((i++))
+            ((i++))
+            ;;
         -*) ;;
         *) echo "$i" && return ;;
         esac
@@ -59,6 +62,12 @@ _mtls() {
     local commands='list status cert key-ref run env test unlock lock check-config help'
     COMPREPLY=()
     ((COMP_CWORD > 1)) && command=${COMP_WORDS[1]}
+    # bash makes three words of --key=VALUE
+    if [[ $cur == '=' ]]; then
+        cur=''
+    elif [[ $previous == '=' ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
 
     if [[ $command == run ]]; then
         at=$(_mtls_command_at)

@@ -246,12 +246,15 @@ class TestBashCompletion(unittest.TestCase):
             with self.subTest(words=words):
                 self.assertEqual(self.complete(*words, ""), ["my\\ key", "other"])
         self.assertEqual(self.complete("test", "o"), ["other"])
+        self.assertEqual(self.complete("run", "--key", "="), ["my\\ key", "other"])
+        self.assertEqual(self.complete("env", "--key", "=", "o"), ["other"])
         for command in ("unlock", "lock"):
             self.assertEqual(self.complete(command, ""), ["card"])
 
     def test_the_command_of_run(self):
         self.assertIn("cat", self.complete("run", "--", "ca"))
         self.assertIn("cat", self.complete("run", "-k", "work", "ca"))
+        self.assertIn("cat", self.complete("run", "--key", "=", "work", "ca"))
         self.assertEqual(self.complete("run", "cat", "--", "--json"), [""])
 
 
