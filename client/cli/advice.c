@@ -55,7 +55,8 @@ static void advice_on_module(const struct advice *advice,
     if (module->state == MTLS_AGENT_MODULE_FAILED)
         advice_say(advice,
                    "Module %s does not work: %s. Correct its [module] section, then reload the "
-                   "agent: systemctl --user reload mtls-agent",
+                   "agent: systemctl --user reload mtls-agent (without --user for the system "
+                   "service)",
                    module->name, advice_text(module->text, "see the agent's log", text));
     if (module->state == MTLS_AGENT_MODULE_BACKOFF)
         advice_say(advice, "Module %s fails again and again: %s. The agent keeps trying by itself",
