@@ -167,7 +167,7 @@ static int list_run(const struct cli_args *args)
     int r = mtls_agent_list(agent, cli_operand(args, 0), &keys, &error);
     patience_end();
     if (r)
-        return cli_fail_agent(&error);
+        return key_view_fail(agent, &error);
     wire_writer_init(&out, CLI_OUTPUT_MAX);
     r = args->values[LIST_JSON] ? list_print_json(keys, &out) : list_print_table(keys, &out);
     return r ? r : cli_print(&out);

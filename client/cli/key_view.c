@@ -69,6 +69,31 @@ char *key_view_escape(const char *text)
     return escaped;
 }
 
+static const struct mtls_agent_token_status *
+key_view_waiting_token(const struct mtls_agent_status *status)
+{
+    for (size_t i = 0; i < status->token_count; i++)
+        if (status->tokens[i].state == MTLS_AGENT_TOKEN_LOCKED)
+            return &status->tokens[i];
+    return NULL;
+}
+
+int key_view_fail(struct mtls_agent *agent, struct mtls_agent_error *error)
+{
+    _cleanup_agent_status_ struct mtls_agent_status *status = NULL;
+    size_t len = strnlen(error->text, sizeof(error->text));
+    char label[256];
+
+    if (error->code != MTLS_AGENT_E_NO_KEY || mtls_agent_get_status(agent, &status, NULL))
+        return cli_fail_agent(error);
+    const struct mtls_agent_token_status *token = key_view_waiting_token(status);
+    if (token)
+        (void)snprintf(error->text + len, sizeof(error->text) - len,
+                       "; token %s waits for its PIN and may hide keys until then: `mtls unlock`",
+                       escape_cstring(token->label, label, sizeof(label)));
+    return cli_fail_agent(error);
+}
+
 static int key_view_list(struct mtls_agent *agent, const char *selector,
                          struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
 {
@@ -135,7 +160,7 @@ int key_view_find(struct mtls_agent *agent, const char *selector, struct mtls_ag
 
     int r = key_view_list(agent, selector, &keys, &error);
     if (r)
-        return cli_fail_agent(&error);
+        return key_view_fail(agent, &error);
     key = mtls_agent_keys_get(keys, 0);
     if (!selector)
         r = key_view_choose(keys, &key);

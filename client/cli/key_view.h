@@ -24,6 +24,14 @@ const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
 char *key_view_escape(const char *text) _must_check_;
 
 /**
+ * key_view_fail() - cli_fail_agent() for a key that was asked for
+ * @error:      filled by the library; changed
+ *
+ * When no key has the name, it names a token that waits for its PIN: the key may be on that one.
+ */
+int key_view_fail(struct mtls_agent *agent, struct mtls_agent_error *error);
+
+/**
  * key_view_find() - the one key that a selector names
  * @selector:   name, pkcs11: URI or sha256: hash; NULL: the only key that has a certificate
  * @ret_keys:   filled with the list that holds the key; owned by the caller

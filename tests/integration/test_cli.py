@@ -368,6 +368,22 @@ class TestFiles(WithKeys):
                          "^mtls: cannot write .*/no/key.pem: No such file .*\\. Choose another file$")
 
 
+class TestHiddenKeys(CliTest):
+    """Keys that a token does not show before it has its PIN."""
+
+    def test_a_token_that_waits_is_named(self):
+        self.scripted_agent(tokens=[ScriptToken("open", "1"),
+                                    ScriptToken("card", "2", wire.TokenState.LOCKED)])
+        for command in ("list", "cert", "test"):
+            with self.subTest(command):
+                self.assertIn("token card waits for its PIN",
+                              self.fail_with(NO_KEY, command, "work"))
+
+    def test_no_token_waits(self):
+        self.scripted_agent(tokens=[ScriptToken("open", "1")])
+        self.assertNotIn("PIN", self.fail_with(NO_KEY, "test", "work"))
+
+
 class TestSelfTest(WithKeys):
     def test_the_preferred_scheme(self):
         agent = self.agent_with_all()
