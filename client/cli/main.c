@@ -45,6 +45,8 @@ static int main_fail_unknown(const char *word)
 {
     const char *names[ARRAY_SIZE(commands)];
 
+    if (word[0] == '-')
+        return cli_fail(CLI_USAGE, "unknown option %s. See: mtls --help", word);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         names[i] = commands[i]->name;
     const char *nearest = nearest_find(word, names, ARRAY_SIZE(names));

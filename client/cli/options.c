@@ -41,14 +41,30 @@ static void options_translate(const struct cli_command *command, struct option *
     longs[command->option_count + 1] = (struct option){0};
 }
 
+/* The option that getopt_long() means by @value, or NULL. */
+static const char *options_name(const struct cli_command *command, int value)
+{
+    for (size_t i = 0; i < command->option_count; i++)
+        if (options_value(command, i) == value)
+            return command->options[i].name;
+    return value == OPTIONS_VALUE_HELP ? "help" : NULL;
+}
+
+/* optopt: of a letter, the letter; of a long option that is known, its value; else 0. The word is
+ * behind us unless the letter has others after it. */
 static int options_refuse(const struct cli_command *command, int answer, char **argv)
 {
-    const char *text = optind > 0 ? argv[optind - 1] : "";
+    const char *known = options_name(command, optopt);
+    const char *word = optind > 0 ? argv[optind - 1] : "";
 
     if (answer == ':')
-        (void)cli_fail_usage(command, "%s needs a value", text);
+        (void)cli_fail_usage(command, "%s needs a value", word);
+    else if (known)
+        (void)cli_fail_usage(command, "--%s takes no value", known);
+    else if (optopt)
+        (void)cli_fail_usage(command, "unknown option -%c", optopt);
     else
-        (void)cli_fail_usage(command, "unknown option %s", text);
+        (void)cli_fail_usage(command, "unknown option %s", word);
     return OPTIONS_INVALID;
 }
 

@@ -78,6 +78,22 @@ class TestCommandLine(CliTest):
             with self.subTest(args=args):
                 self.assertIn(f"mtls {args[0]} --help", self.fail_with(USAGE, *args))
 
+    def test_a_wrong_option_is_named(self):
+        for args, what in ((["list", "--nope"], "unknown option --nope"),
+                           (["list", "-x"], "unknown option -x"),
+                           (["cert", "-xf", "work"], "unknown option -x"),
+                           (["cert", "-fx", "work"], "unknown option -x"),
+                           (["cert", "work", "-xf"], "unknown option -x"),
+                           (["run", "-xk", "work", "true"], "unknown option -x"),
+                           (["list", "--json=3"], "--json takes no value"),
+                           (["cert", "--force=3"], "--force takes no value"),
+                           (["list", "--help=3"], "--help takes no value"),
+                           (["run", "--key"], "--key needs a value"),
+                           (["cert", "-fo"], "-fo needs a value"),
+                           (["--nope"], "unknown option --nope"), (["-x"], "unknown option -x")):
+            with self.subTest(args=args):
+                self.assertTrue(self.fail_with(USAGE, *args).startswith(f"mtls: {what}. See: "))
+
     def test_an_escape_sequence_in_an_argument_does_not_reach_the_terminal(self):
         self.assertIn("\\x1b[2Jevil\\x0a", self.fail_with(USAGE, EVIL))
 
