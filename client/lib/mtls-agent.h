@@ -117,6 +117,7 @@ struct mtls_agent_key {
  * mtls_agent_new() - a handle; nothing is connected yet
  * @socket_path: path of the agent's socket; NULL: $MTLS_AGENT_SOCK, else
  *               $XDG_RUNTIME_DIR/mtls-agent/agent.sock, else /run/mtls-agent/agent.sock. Copied.
+ *               The environment counts as empty in a program with raised privileges.
  *
  * Does not block. Return: the handle, owned by the caller, or NULL when memory is short.
  */
@@ -336,7 +337,8 @@ MTLS_AGENT_EXPORT int mtls_agent_use_ssl_ctx(struct ssl_ctx_st *ssl_ctx, const c
                                              struct mtls_agent *agent,
                                              struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
-/** mtls_agent_code_name() - "policy", "no-agent", ...: stable words for logs and JSON. */
+/** mtls_agent_code_name() - "policy", "no-agent", ...: stable words for logs and JSON; "unknown"
+ * for what is no code. Never NULL, never to be freed. */
 MTLS_AGENT_EXPORT const char *mtls_agent_code_name(enum mtls_agent_code code);
 
 /** mtls_agent_version() - the library's version, e.g. "0.1.0". */
