@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# bash completion for mtls(1). Keys and tokens are asked for at the agent; without one there are none.
+# bash completion for mtls(1). Keys and tokens are asked for at the agent; without one that answers at
+# once there are none.
 
 _mtls_keys() {
-    mtls list --json 2>/dev/null | sed -n 's/^    "name": "\([^"\\]*\)",$/\1/p'
+    timeout 2 mtls list --json 2>/dev/null | sed -n 's/^    "name": "\([^"\\]*\)",$/\1/p'
 }
 
 _mtls_tokens() {
-    mtls status --json 2>/dev/null | sed -n 's/^      "label": "\([^"\\]*\)",$/\1/p'
+    timeout 2 mtls status --json 2>/dev/null | sed -n 's/^      "label": "\([^"\\]*\)",$/\1/p'
 }
 
 # Options of the command $1, and those of mtls itself for "".

@@ -251,6 +251,11 @@ class TestBashCompletion(unittest.TestCase):
         for command in ("unlock", "lock"):
             self.assertEqual(self.complete(command, ""), ["card"])
 
+    def test_an_agent_that_hangs_does_not_hold_the_shell(self):
+        script = self.bin / "mtls"
+        script.write_text("#!/bin/sh\nexec sleep 600\n")
+        self.assertEqual(self.complete("test", ""), [""])
+
     def test_the_command_of_run(self):
         self.assertIn("cat", self.complete("run", "--", "ca"))
         self.assertIn("cat", self.complete("run", "-k", "work", "ca"))
