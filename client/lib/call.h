@@ -7,7 +7,7 @@
  * When a request is sent again over a new connection (three attempts in all: the connection that
  * died while idle, one that an agent on its way out still let in, and its successor):
  *   - the kernel had not taken the whole frame: no agent can have read it;
- *   - the connection was reset, and this frame was the last one on it. An agent that closes a Unix
+ *   - the connection was reset, and no later frame was begun on it. An agent that closes a Unix
  *     socket without having read everything resets it, so the end of this frame was not read;
  *   - the request changes nothing.
  * A plain end of the connection is different: the agent read the request before it closed, so a
