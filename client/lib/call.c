@@ -62,10 +62,13 @@ static void call_finish(struct connection *connection, struct call *call, int co
 
 static int call_set_timeout(struct mtls_agent *agent, struct call *call)
 {
+    unsigned int ms = atomic_load(&agent->deadline_ms);
+    bool is_in_seconds = ms % 1000 == 0;
+
     return client_error_set(call->error, MTLS_AGENT_E_TIMEOUT,
-                            "no answer from the agent within %u ms; a touch or a PIN may be waited "
+                            "no answer from the agent within %u %s; a touch or a PIN may be waited "
                             "for, `mtls status` tells",
-                            atomic_load(&agent->deadline_ms));
+                            is_in_seconds ? ms / 1000 : ms, is_in_seconds ? "s" : "ms");
 }
 
 /* Code and sentence for a connection that failed under this call: the answer of connection.h. */
