@@ -121,7 +121,7 @@ static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
         hash[KEY_VIEW_HASH_SHORT] = '\0';
         escape_put_raw(&names, " (");
         escape_put_raw(&names, hash);
-        escape_put_raw(&names, ", on ");
+        escape_put_raw(&names, *key->token_label ? ", on " : "");
         escape_put_raw(&names, key->token_label);
         escape_put_raw(&names, ")");
     }

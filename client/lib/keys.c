@@ -198,9 +198,9 @@ static const char *keys_describe(const struct mtls_agent_key *key,
     char name[128];
     char token[64];
 
-    (void)snprintf(text, KEYS_DESCRIPTION_SIZE, "%s (sha256:%02x%02x%02x%02x, on %s)",
+    (void)snprintf(text, KEYS_DESCRIPTION_SIZE, "%s (sha256:%02x%02x%02x%02x%s%s)",
                    escape_cstring(key->name, name, sizeof(name)), key->hash[0], key->hash[1],
-                   key->hash[2], key->hash[3],
+                   key->hash[2], key->hash[3], *key->token_label ? ", on " : "",
                    escape_cstring(key->token_label, token, sizeof(token)));
     return text;
 }
