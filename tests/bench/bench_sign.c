@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench_loop.h"
+#include "relay.h"
 #include "signer.h"
 
 const uint8_t signer_content[SIGNER_CONTENT_LEN] =
@@ -22,7 +23,7 @@ const uint8_t signer_digest[32] = {0x8f, 0x95, 0x49, 0xd4, 0xda, 0x84, 0xa4, 0x0
 static int usage(void)
 {
     (void)fputs("usage: bench-sign-* --key KEY [--rsa] [--threads N] [--own-connection] [--once]\n"
-                "                    [--module FILE --token LABEL --pin PIN]\n",
+                "                    [--module FILE --token LABEL --pin PIN] [--relay]\n",
                 stderr);
     return 2;
 }
@@ -50,23 +51,31 @@ static int sign_with_threads(struct signer *signer, unsigned int count, bool onc
     return r;
 }
 
+static int sign_over_relay(const struct signer_options *options)
+{
+    struct relay relay = {-1};
+    void *contexts[] = {&relay};
+
+    /* The first one waits until the signer is ready. */
+    if (relay_start(options, &relay) || relay_sign(&relay))
+        return 1;
+    return bench_loop(relay_sign, contexts, 1);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"key", required_argument, NULL, 'k'},
-        {"rsa", no_argument, NULL, 'r'},
-        {"threads", required_argument, NULL, 't'},
-        {"own-connection", no_argument, NULL, 'o'},
-        {"once", no_argument, NULL, '1'},
-        {"module", required_argument, NULL, 'm'},
-        {"token", required_argument, NULL, 'T'},
-        {"pin", required_argument, NULL, 'p'},
-        {NULL, 0, NULL, 0},
+        {"key", required_argument, NULL, 'k'},     {"rsa", no_argument, NULL, 'r'},
+        {"threads", required_argument, NULL, 't'}, {"own-connection", no_argument, NULL, 'o'},
+        {"once", no_argument, NULL, '1'},          {"module", required_argument, NULL, 'm'},
+        {"token", required_argument, NULL, 'T'},   {"pin", required_argument, NULL, 'p'},
+        {"relay", no_argument, NULL, 'R'},         {NULL, 0, NULL, 0},
     };
     struct signer_options options = {0};
     struct signer *signer = NULL;
     unsigned long threads = 1;
     bool once = false;
+    bool relay = false;
 
     for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (c) {
@@ -94,12 +103,17 @@ int main(int argc, char **argv)
         case 'p':
             options.pin = optarg;
             break;
+        case 'R':
+            relay = true;
+            break;
         default:
             return usage();
         }
     }
     if (!options.key || threads < 1 || threads > BENCH_THREADS_MAX)
         return usage();
+    if (relay)
+        return sign_over_relay(&options);
     if (signer_open(&options, &signer))
         return 1;
     int r = sign_with_threads(signer, (unsigned int)threads, once);

@@ -66,6 +66,15 @@ class Direct(Peer):
                  token.label, "--pin", token.pin, *args], {"SOFTHSM2_CONF": str(token.conf)})
 
 
+class Floor(Direct):
+    """The module behind two processes that only pass bytes on: what no agent can beat."""
+
+    name = "floor"
+
+    def command(self, kind, *args):
+        return super().command(kind, "--relay", *args)
+
+
 class Pem(Peer):
     """OpenSSL with a key file."""
 
@@ -214,7 +223,7 @@ def can_connect(port):
 class Bench:
     """The directory of one run, the token that is copied, the CA; peers are made when first used."""
 
-    KINDS = {kind.name: kind for kind in (Direct, Pem, P11Kit, Agent)}
+    KINDS = {kind.name: kind for kind in (Direct, Floor, Pem, P11Kit, Agent)}
 
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-bench-"))
