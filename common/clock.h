@@ -7,6 +7,7 @@
 #define MTLS_COMMON_CLOCK_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -28,6 +29,15 @@ static inline uint64_t clock_monotonic_us(void)
 static inline uint64_t clock_monotonic_ms(void)
 {
     return clock_monotonic_us() / 1000u;
+}
+
+/**
+ * clock_is_over() - more than @limit_ms have gone by since @since_ms
+ * @now_ms:     may have been read before @since_ms, in the same turn of a loop: then nothing has
+ */
+static inline bool clock_is_over(uint64_t now_ms, uint64_t since_ms, uint64_t limit_ms)
+{
+    return now_ms > since_ms && now_ms - since_ms > limit_ms;
 }
 
 /** clock_poll_timeout() - milliseconds as poll() takes them. */

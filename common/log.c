@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LOG_LINE_MAX 1024
 
@@ -18,15 +20,26 @@ void log_set_handler(log_handler_fn handler, enum log_level max_level)
     log_max_level = max_level;
 }
 
+/* Whether standard error goes to the journal: $JOURNAL_STREAM also reaches programs whose standard
+ * error was redirected since, so it names the socket. See systemd.exec(5). */
+static bool log_is_journal(void)
+{
+    const char *stream = secure_getenv("JOURNAL_STREAM");
+    char own[64];
+    struct stat stat_buf;
+
+    if (!stream || fstat(STDERR_FILENO, &stat_buf) < 0)
+        return false;
+    (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)stat_buf.st_dev,
+                   (uintmax_t)stat_buf.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 void log_to_stderr(enum log_level level, const char *line)
 {
-    static int journal = -1;
     char out[LOG_LINE_MAX + 16];
-
-    if (journal < 0)
-        journal = secure_getenv("JOURNAL_STREAM") != NULL;
-    int len = journal ? snprintf(out, sizeof(out), "<%d>%s\n", (int)level, line)
-                      : snprintf(out, sizeof(out), "%s\n", line);
+    int len = log_is_journal() ? snprintf(out, sizeof(out), "<%d>%s\n", (int)level, line)
+                               : snprintf(out, sizeof(out), "%s\n", line);
     struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
     /* A reader that does not read costs lines, not the daemon's time. */
     if (len > 0 && poll(&pollfd, 1, 0) == 1)

@@ -16,13 +16,11 @@
 
 #define PROTOCOL_VERSION 1u
 
-#define PROTOCOL_NAME_MAX 256u /* bytes of a name, label or selector shown to people */
-#define PROTOCOL_SELECTOR_MAX                                                                \
-    1024u                       /* bytes of a key or token selector (RFC 7512 URIs are long) \
-                                 */
-#define PROTOCOL_TEXT_MAX 1024u /* bytes of a sentence for a person */
-#define PROTOCOL_ID_MAX 256u    /* bytes of a CKA_ID */
-#define PROTOCOL_CERTS_MAX 10u  /* leaf and chain */
+#define PROTOCOL_NAME_MAX 256u         /* bytes of a name or label shown to people */
+#define PROTOCOL_SELECTOR_MAX 1024u    /* bytes of a selector: RFC 7512 URIs are long */
+#define PROTOCOL_TEXT_MAX 1024u        /* bytes of a sentence for a person */
+#define PROTOCOL_ID_MAX 256u           /* bytes of a CKA_ID */
+#define PROTOCOL_CERTS_MAX 10u         /* leaf and chain */
 #define PROTOCOL_DER_MAX (64u * 1024u) /* bytes of one certificate or SPKI */
 #define PROTOCOL_SIGNATURE_MAX 2048u   /* RSA-16384 */
 #define PROTOCOL_KEY_HASH_LEN 32u      /* SHA-256 of the DER SubjectPublicKeyInfo */

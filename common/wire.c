@@ -134,6 +134,12 @@ void wire_put_u32(struct wire_writer *writer, uint32_t value)
         wire_store_u32(at, value);
 }
 
+void wire_patch_u32(struct wire_writer *writer, size_t at, uint32_t value)
+{
+    if (!writer->failed)
+        wire_store_u32(writer->data + at, value);
+}
+
 void wire_put_u64(struct wire_writer *writer, uint64_t value)
 {
     wire_put_u32(writer, (uint32_t)(value >> 32));
@@ -168,9 +174,7 @@ size_t wire_begin_string(struct wire_writer *writer)
 
 void wire_end_string(struct wire_writer *writer, size_t mark)
 {
-    if (writer->failed)
-        return;
-    wire_store_u32(writer->data + mark, (uint32_t)(writer->len - mark - 4));
+    wire_patch_u32(writer, mark, (uint32_t)(writer->len - mark - 4));
 }
 
 void wire_reader_init(struct wire_reader *reader, struct wire_span bytes)

@@ -98,6 +98,8 @@ void wire_put_u8(struct wire_writer *writer, uint8_t value);
 void wire_put_bool(struct wire_writer *writer, bool value);
 void wire_put_u32(struct wire_writer *writer, uint32_t value);
 void wire_put_u64(struct wire_writer *writer, uint64_t value);
+/** wire_patch_u32() - write over the uint32 that was put at offset @at. */
+void wire_patch_u32(struct wire_writer *writer, size_t at, uint32_t value);
 void wire_put_string(struct wire_writer *writer, struct wire_span value);
 
 /** wire_put_raw() - bytes as they are, without a length: for text that is built in a writer. */

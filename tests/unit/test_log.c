@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "unit.h"
 
@@ -114,6 +115,26 @@ static void test_to_stderr_writes_the_line_and_its_end(void **state)
     assert_string_equal(got, "a line\n");
 }
 
+static void test_to_stderr_tells_the_level_to_the_journal_alone(void **state)
+{
+    struct stderr_pipe *pipe_state = *state;
+    char got[64] = {0};
+    char name[64];
+    struct stat stat_buf;
+
+    assert_int_equal(fstat(STDERR_FILENO, &stat_buf), 0);
+    (void)snprintf(name, sizeof(name), "%ju:%ju", (uintmax_t)stat_buf.st_dev,
+                   (uintmax_t)stat_buf.st_ino);
+    (void)setenv("JOURNAL_STREAM", name, 1);
+    log_to_stderr(LOG_LEVEL_ERROR, "a line");
+    /* Inherited by a program on a terminal, whose terminal was started by systemd. */
+    (void)setenv("JOURNAL_STREAM", "8:12345", 1);
+    log_to_stderr(LOG_LEVEL_ERROR, "another");
+    (void)unsetenv("JOURNAL_STREAM");
+    assert_true(read(pipe_state->read_fd, got, sizeof(got) - 1) > 0);
+    assert_string_equal(got, "<3>a line\nanother\n");
+}
+
 static void test_to_stderr_that_nobody_reads_does_not_block(void **state)
 {
     char line[1000];
@@ -138,6 +159,7 @@ int main(void)
         TEST_WITH_LOG(test_write_keeps_errno),
         TEST_WITH_LOG(test_write_of_a_long_line_is_cut),
         TEST_WITH_STDERR(test_to_stderr_writes_the_line_and_its_end),
+        TEST_WITH_STDERR(test_to_stderr_tells_the_level_to_the_journal_alone),
         TEST_WITH_STDERR(test_to_stderr_that_nobody_reads_does_not_block),
     };
 

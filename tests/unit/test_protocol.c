@@ -25,6 +25,19 @@ static const struct {
     {EVENT_ALL, 0},        {1u << 3, WIRE_E_MALFORMED}, {EVENT_ALL | 1u << 31, WIRE_E_MALFORMED},
 };
 
+static void test_event_that_is_not_of_one_kind_is_refused(void **state)
+{
+    static const uint32_t kinds[] = {0, EVENT_ALL, 1u << 3, 1u << 31};
+    struct wire_writer *writer = *state;
+    struct protocol_event msg;
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        wire_writer_reset(writer);
+        assert_int_equal(protocol_event_encode(writer, &(struct protocol_event){1, kinds[i]}), 0);
+        assert_int_equal(protocol_event_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+    }
+}
+
 static void test_subscribe_with_unknown_or_no_events_is_refused(void **state)
 {
     struct wire_writer *writer = *state;
@@ -491,6 +504,7 @@ int main(void)
         MESSAGE_SET_TESTS(&messages),
         MESSAGE_TEST(test_hello_with_crossed_versions_is_refused),
         MESSAGE_TEST(test_subscribe_with_unknown_or_no_events_is_refused),
+        MESSAGE_TEST(test_event_that_is_not_of_one_kind_is_refused),
         MESSAGE_TEST(test_sign_with_key_hash_of_other_length_is_refused),
         MESSAGE_TEST(test_sign_with_unknown_kind_is_parsed_so_that_the_error_can_name_it),
         MESSAGE_TEST(test_sign_encode_with_content_over_a_frame_fails),
