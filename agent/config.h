@@ -16,6 +16,8 @@
 #include "common/wire.h"
 #include "common/worker_protocol.h"
 
+struct selector;
+
 #define CONFIG_WORKERS_AUTO 0u
 #define CONFIG_WORKERS_MAX 16u
 #define CONFIG_ENVIRONMENT_MAX 32u
@@ -56,6 +58,7 @@ struct config_token {
     char *name;
     char *origin; /* "FILE:LINE" of its section */
     char *uri;
+    struct selector *selector; /* the same, parsed */
     enum config_pin pin;
     char *pin_argument; /* path, command or credential name; NULL for ask */
 };
@@ -71,6 +74,7 @@ struct config_key {
     char *name;
     char *origin; /* "FILE:LINE" of its section */
     char *uri;
+    struct selector *selector; /* the same, parsed */
     enum key_policy policy;
     size_t cert_count; /* 0: certificate and chain come from the token */
     struct config_cert certs[PROTOCOL_CERTS_MAX];
@@ -110,6 +114,14 @@ int config_load(const char *file, config_report_fn report, void *userdata,
 struct config *config_ref(struct config *config);
 /** config_unref() - NULL is fine. Return: NULL. */
 struct config *config_unref(struct config *config);
+
+/* The section of this name, made with its defaults when there is none; NULL: no memory. */
+struct config_module *config_get_module(struct config *config, const char *name);
+struct config_token *config_get_token(struct config *config, const char *name);
+struct config_key *config_get_key(struct config *config, const char *name);
+
+/** config_certs_clear() - free what the entries hold. */
+void config_certs_clear(struct config_cert certs[static PROTOCOL_CERTS_MAX]);
 
 /** config_module_is_equal() - a running module need not be touched on reload. */
 bool config_module_is_equal(const struct config_module *a, const struct config_module *b);

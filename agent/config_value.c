@@ -8,13 +8,13 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
-#include <p11-kit/uri.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/peer.h"
+#include "agent/selector.h"
 #include "common/escape.h"
 
 /* Fills @problem; the value itself is shown escaped, and never for anything secret. */
@@ -146,8 +146,6 @@ int config_value_users(const char *text, uid_t users[static CONFIG_USERS_MAX], s
     return 0;
 }
 
-DEFINE_CLEANUP(P11KitUri *, uri, p11_kit_uri_free)
-
 /* p11-kit takes the last of several; the path part must not have any twice. */
 static bool config_uri_repeats(const char *text)
 {
@@ -167,41 +165,42 @@ static bool config_uri_repeats(const char *text)
     return false;
 }
 
-int config_value_uri(const char *text, char **ret_uri, char problem[static CONFIG_PROBLEM_MAX])
+int config_value_uri(const char *text, struct selector **ret_selector,
+                     char problem[static CONFIG_PROBLEM_MAX])
 {
-    _cleanup_(cleanup_uri) P11KitUri *uri = p11_kit_uri_new();
+    const char *reason = NULL;
     char shown[256];
 
-    if (!uri)
-        return -ENOMEM;
     if (strlen(text) > PROTOCOL_SELECTOR_MAX)
         return config_problem(problem, "the URI is longer than %u bytes", PROTOCOL_SELECTOR_MAX);
-    int parsed = p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, uri);
     /* A PIN in a URI must not reach an error message: it is looked for before anything is shown. */
     if (strstr(text, "pin-value") || strstr(text, "pin-source"))
         return config_problem(problem, "a PIN does not belong into a URI: write it as the `pin =` "
                                        "of the [token] section");
-    if (parsed != P11_KIT_URI_OK)
-        return config_problem(problem, "\"%s\" is not a pkcs11: URI (RFC 7512)",
-                              escape_cstring(text, shown, sizeof(shown)));
+    escape_cstring(text, shown, sizeof(shown));
+    if (!selector_is_uri(wire_span_from_text(text)))
+        return config_problem(problem, "\"%s\" does not begin with pkcs11:", shown);
     if (config_uri_repeats(text))
         return config_problem(problem, "\"%s\" has an attribute twice (RFC 7512 section 2.3)",
-                              escape_cstring(text, shown, sizeof(shown)));
-    if (p11_kit_uri_any_unrecognized(uri))
-        return config_problem(problem, "\"%s\" has an attribute that RFC 7512 does not define",
-                              escape_cstring(text, shown, sizeof(shown)));
-    return config_copy(text, ret_uri);
+                              shown);
+    int r = selector_new(wire_span_from_text(text), ret_selector, &reason);
+    return r > 0 ? config_problem(problem, "\"%s\": %s", shown, reason) : r;
 }
 
 /*
- * Root, or we. In a user namespace that leaves root out (PrivateUsers=), root is whoever owns the
- * root directory: its files show the overflow uid there.
+ * Root, or we. In a user namespace that leaves root out (PrivateUsers= of a user unit) root's files
+ * show the overflow uid, and so does the root directory, which is how such a namespace is known.
+ * Every other user's files show it there, too: that a file is not theirs cannot be told inside, and
+ * is left to who writes the path. Nowhere else does owning `/` help: an ordinary uid that owns it,
+ * as in an unpacked container image, is not root.
  */
 static bool config_may_own_module(uid_t uid)
 {
     struct stat root;
 
-    return uid == 0 || uid == geteuid() || (stat("/", &root) == 0 && root.st_uid == uid);
+    if (uid == 0 || uid == geteuid())
+        return true;
+    return uid == PEER_UID_OVERFLOW && stat("/", &root) == 0 && root.st_uid == uid;
 }
 
 /* Nobody but root and the agent's own user may be able to change what is loaded. */
@@ -293,6 +292,10 @@ static int config_cert_from_x509(X509 *x509, struct config_cert *ret_cert)
 
     if (len <= 0)
         return -ENOMEM;
+    if ((size_t)len > PROTOCOL_DER_MAX) {
+        OPENSSL_free(openssl_der);
+        return CONFIG_E_INVALID;
+    }
     uint8_t *der = malloc((size_t)len);
     if (der)
         memcpy(der, openssl_der, (size_t)len);
@@ -316,11 +319,13 @@ static bool config_pem_is_at_end(void)
 int config_value_certs(const char *path, struct config_cert *certs, size_t limit, size_t *ret_count,
                        char problem[static CONFIG_PROBLEM_MAX])
 {
-    _cleanup_fclose_ FILE *file = config_open(path);
     size_t count = 0;
     char shown[256];
 
     escape_cstring(path, shown, sizeof(shown));
+    if (path[0] != '/')
+        return config_problem(problem, "\"%s\" is not an absolute path", shown);
+    _cleanup_fclose_ FILE *file = config_open(path);
     if (!file)
         return config_problem(problem, "%s: %s", shown,
                               errno == EINVAL ? "not a regular file" : strerror(errno));
@@ -331,6 +336,9 @@ int config_value_certs(const char *path, struct config_cert *certs, size_t limit
         if (count == limit)
             return config_problem(problem, "%s has more than %zu certificates", shown, limit);
         int r = config_cert_from_x509(x509, &certs[count]);
+        if (r > 0)
+            return config_problem(problem, "%s has a certificate of more than %u bytes", shown,
+                                  PROTOCOL_DER_MAX);
         if (r)
             return r;
         *ret_count = ++count;

@@ -27,8 +27,8 @@ int config_value_count(const char *text, uint32_t min, uint32_t max, uint32_t *r
 int config_value_users(const char *text, uid_t users[static CONFIG_USERS_MAX], size_t *count,
                        char problem[static CONFIG_PROBLEM_MAX]) _must_check_;
 
-/** config_value_uri() - RFC 7512 `pkcs11:` URI without PIN attributes; copied to *ret_uri. */
-int config_value_uri(const char *text, char **ret_uri,
+/** config_value_uri() - RFC 7512 `pkcs11:` URI without PIN attributes, parsed. */
+int config_value_uri(const char *text, struct selector **ret_selector,
                      char problem[static CONFIG_PROBLEM_MAX]) _must_check_;
 
 /** config_value_module_path() - a shared object that others cannot change; copied. */
@@ -40,7 +40,7 @@ int config_value_pin(const char *text, enum config_pin *ret_pin, char **ret_argu
                      char problem[static CONFIG_PROBLEM_MAX]) _must_check_;
 
 /**
- * config_value_certs() - the certificates of a PEM file
+ * config_value_certs() - the certificates of a PEM file, named by its absolute path
  * @certs:      filled, each owned by the caller
  * @limit:      most that fit
  */

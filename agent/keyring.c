@@ -43,14 +43,9 @@ static const struct config_key *keyring_find_section(const struct config *config
                                                      const struct inventory_key *key,
                                                      const struct worker_token *token)
 {
-    for (size_t i = 0; i < config->key_count; i++) {
-        _cleanup_(cleanup_selector) struct selector *selector = NULL;
-        const char *reason = NULL;
-        if (selector_new(wire_span_from_text(config->keys[i]->uri), &selector, &reason))
-            continue;
-        if (selector_matches_key(selector, "", key, token))
+    for (size_t i = 0; i < config->key_count; i++)
+        if (selector_matches_key(config->keys[i]->selector, "", key, token))
             return config->keys[i];
-    }
     return NULL;
 }
 

@@ -64,6 +64,18 @@ static int selector_parse_hash(struct selector *selector, const char *digits,
     return 0;
 }
 
+/* What p11-kit knows, but what no key and no token is compared with: such a URI would match more
+ * than its writer meant. */
+static bool selector_uri_names_place(P11KitUri *uri)
+{
+    const CK_SLOT_INFO *slot = p11_kit_uri_get_slot_info(uri);
+    const CK_INFO *library = p11_kit_uri_get_module_info(uri);
+
+    return p11_kit_uri_get_slot_id(uri) != (CK_SLOT_ID)-1 || slot->slotDescription[0] ||
+           slot->manufacturerID[0] || library->libraryDescription[0] ||
+           library->manufacturerID[0] || library->libraryVersion.major != (CK_BYTE)-1;
+}
+
 static int selector_parse_uri(struct selector *selector, const char *text, const char **ret_reason)
 {
     selector->uri = p11_kit_uri_new();
@@ -71,10 +83,24 @@ static int selector_parse_uri(struct selector *selector, const char *text, const
         return -ENOMEM;
     int parsed = p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, selector->uri);
     *ret_reason = "it is not a pkcs11: URI (RFC 7512)";
-    if (parsed != P11_KIT_URI_OK || p11_kit_uri_any_unrecognized(selector->uri))
+    if (parsed != P11_KIT_URI_OK)
+        return SELECTOR_E_INVALID;
+    *ret_reason = "it has an attribute that RFC 7512 does not define";
+    if (p11_kit_uri_any_unrecognized(selector->uri))
+        return SELECTOR_E_INVALID;
+    *ret_reason = "it names a slot or a library: name it by token, serial, manufacturer, model, "
+                  "object or id";
+    if (selector_uri_names_place(selector->uri))
         return SELECTOR_E_INVALID;
     selector->kind = SELECTOR_URI;
     return 0;
+}
+
+bool selector_is_uri(struct wire_span text)
+{
+    static const char scheme[] = "pkcs11:";
+
+    return text.len >= sizeof(scheme) - 1 && memcmp(text.data, scheme, sizeof(scheme) - 1) == 0;
 }
 
 int selector_new(struct wire_span text, struct selector **ret_selector, const char **ret_reason)
@@ -92,7 +118,7 @@ int selector_new(struct wire_span text, struct selector **ret_selector, const ch
     else if (strncmp(selector->name, SELECTOR_HASH_PREFIX, sizeof(SELECTOR_HASH_PREFIX) - 1) == 0)
         r = selector_parse_hash(selector, selector->name + sizeof(SELECTOR_HASH_PREFIX) - 1,
                                 ret_reason);
-    else if (strncmp(selector->name, "pkcs11:", 7) == 0)
+    else if (selector_is_uri(text))
         r = selector_parse_uri(selector, selector->name, ret_reason);
     else
         selector->kind = SELECTOR_NAME;

@@ -15,6 +15,9 @@ enum {
 
 struct selector;
 
+/** selector_is_uri() - it has the form of a URI, well-formed or not. */
+bool selector_is_uri(struct wire_span text);
+
 /**
  * selector_new() - parse
  * @text:       borrowed; empty selects everything

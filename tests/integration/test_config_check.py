@@ -9,6 +9,7 @@ from pathlib import Path
 
 import harness
 from harness import AGENT_BIN, CA, IntegrationTest, MODULE, OTHER_UID, needs_root
+from softhsm import run
 
 GOOD = f"""\
 # a comment
@@ -147,6 +148,12 @@ class TestForm(ConfigCheckTest):
         self.assertEqual(self.check(b"[agent]\n\0audit = off\n").returncode, 1)
         self.assertEqual(self.check(b"[agent]\naudit = off\0x\n").returncode, 1)
 
+    def test_text_that_is_no_utf8(self):
+        """Names and paths are sent to clients as text."""
+        self.assert_bad(b"[key caf\xe9]\nuri = pkcs11:object=a\n", 1, "UTF-8")
+        self.assert_bad(b"[agent]\naudit = file:/\xff\n", 2, "UTF-8")
+        self.assert_good(b"# caf\xe9\n" + GOOD.encode())
+
     def test_text_that_is_shown_is_escaped(self):
         self.assert_bad("[agent]\nau\x1bdit\x07 = off\n", 2)
         self.assert_bad("[a\x1bgent]\naudit = off\n", 1)
@@ -210,6 +217,21 @@ class TestFiles(ConfigCheckTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("agent.conf.d/20.conf:2: ", done.stderr)
 
+    def test_directory_of_drop_ins_that_everyone_can_write(self):
+        env = self.home({"agent.conf.d/10.conf": ""})
+        (self.dir / "mtls-agent" / "agent.conf.d").chmod(0o777)
+        done = self.check(args=[], env=env)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("agent.conf.d:0: can be changed by everyone", done.stderr)
+
+    def test_directory_of_drop_ins_that_cannot_be_read(self):
+        """What stands in it may be what forbids something."""
+        env = self.home({"agent.conf": ""})
+        (self.dir / "mtls-agent" / "agent.conf.d").symlink_to("agent.conf")
+        done = self.check(args=[], env=env)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("agent.conf.d:0: ", done.stderr)
+
     def test_fifo_as_drop_in_does_not_block(self):
         env = self.home({"agent.conf.d/10.conf": ""})
         os.mkfifo(self.dir / "mtls-agent" / "agent.conf.d" / "20.conf")
@@ -253,6 +275,13 @@ class TestValues(ConfigCheckTest):
             self.assert_bad_values(section, "uri", ("demo", "file:/x", "pkcs11:bogus=1",
                                                     "pkcs11:token=%zz", "pkcs11:token=a;token=b"))
 
+    def test_uri_of_a_slot_or_a_library(self):
+        """Nothing is compared with these: such a URI would fit every token."""
+        for section in ("key k", "token t"):
+            self.assert_bad_values(section, "uri", ("pkcs11:slot-id=0", "pkcs11:slot-description=a",
+                                                    "pkcs11:library-version=2",
+                                                    "pkcs11:object=a;library-description=b"))
+
     def test_pin_in_a_uri_is_refused_and_not_shown(self):
         for attribute in ("pin-value=7788", "pin-source=/tmp/7788"):
             text = self.assert_bad(f"[token t]\nuri = pkcs11:token=a?{attribute}\n", 2, "PIN")
@@ -288,6 +317,26 @@ class TestValues(ConfigCheckTest):
                                                             ".")], "uri = pkcs11:object=a\n")
         self.assert_bad_values("key k", "chain", [f"{self.dir}/absent.pem"],
                                "uri = pkcs11:object=a\n")
+
+    def test_certificate_with_a_relative_path(self):
+        self.assert_bad("[key k]\nuri = pkcs11:object=a\nchain = ca.pem\n", 3, "absolute")
+
+    def big_certificate(self, name, size):
+        """A certificate of some more than @size bytes, which are in its extensions."""
+        file = self.dir / name
+        run("openssl", "req", "-x509", "-new", "-key", CA(self.dir).key, "-subj", "/CN=big",
+            "-addext", "nsComment=" + "x" * size, "-out", file)
+        return file
+
+    def test_certificate_that_fits_no_message(self):
+        file = self.big_certificate("big.pem", 66000)
+        self.assert_bad(f"[key k]\nuri = pkcs11:object=a\ncertificate = {file}\n", 3, "65536")
+
+    def test_certificates_that_together_fit_no_message(self):
+        file = self.big_certificate("large.pem", 60000)
+        text = "".join(f"[key {n}]\nuri = pkcs11:object={n}\ncertificate = {file}\n"
+                       for n in range(4))
+        self.assert_bad(text, 10, "certificate")
 
     def test_certificate_that_is_a_fifo_does_not_block(self):
         os.mkfifo(self.dir / "fifo")
@@ -332,6 +381,36 @@ class TestModulePath(ConfigCheckTest):
         path = self.copy(0o644)
         os.chown(path, OTHER_UID, OTHER_UID)
         self.assert_bad_path(path, "another user")
+
+    @needs_root
+    def test_owned_by_a_user_who_owns_the_root_directory(self):
+        """As in an unpacked container image; who owns `/` there is not root for it."""
+        path = self.copy(0o644)
+        os.chown(path, OTHER_UID, OTHER_UID)
+        root = self.dir / "root"
+        root.mkdir()
+        os.chown(root, OTHER_UID, OTHER_UID)
+        script = ('cd "$0" || exit 9\n'
+                  "for d in usr etc proc tmp dev; do mkdir $d && mount --rbind /$d $d || exit 9; done\n"
+                  "for d in bin lib lib64; do ln -s usr/$d $d || exit 9; done\n"
+                  'exec chroot . "$@"\n')
+        self.file.write_text(f"[module m]\npath = {path}\n")
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script, root, AGENT_BIN,
+                               "--check-config", "--config", self.file], capture_output=True,
+                              timeout=20, text=True, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("another user", done.stderr)
+
+    @needs_root
+    def test_owned_by_root_where_root_has_no_number(self):
+        """In a user namespace without root (PrivateUsers= of a user unit) its files still load."""
+        self.dir.chmod(0o755)
+        self.file.write_text(MODULE_SECTION)
+        done = subprocess.run(["setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}",
+                               "--clear-groups", "unshare", "--user", "--map-current-user",
+                               AGENT_BIN, "--check-config", "--config", self.file],
+                              capture_output=True, timeout=20, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class TestOptions(ConfigCheckTest):

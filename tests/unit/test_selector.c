@@ -52,6 +52,7 @@ static void test_matches_key_by_name_and_uri(void **state)
         {"pkcs11:id=%01", false},
         {"pkcs11:serial=0123abcd;id=%01%ff;type=cert", true},
         {"pkcs11:serial=0123", false},
+        {"pkcs11:token=demo?module-path=/usr/lib/any.so", true},
         {"pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project", true},
     };
 
@@ -69,6 +70,8 @@ static void test_new_invalid_text_says_why(void **state)
         "pkcs11:token",
         "pkcs11:nonsense=1",
         "pkcs11:id=%zz",
+        "pkcs11:slot-id=0",
+        "pkcs11:token=demo;library-manufacturer=a",
         "sha256:0123456789012345678901234567890123456789012345678901234567890123ab",
     };
 
