@@ -131,7 +131,8 @@ static int module_spawn(struct module *module)
     module->worker_count++;
     r = worker_send_load(worker, load);
     if (r) {
-        module_set_text(module, "the module's configuration does not fit one message");
+        module_set_text(module, "the token's process could not be told what to load: %s",
+                        r < 0 ? strerror(-r) : "it does not fit one message");
         worker_kill(worker, WORKER_END_INVALID);
     }
     agent_watch(module->agent);
@@ -212,13 +213,13 @@ static void module_schedule_rescan(struct module *module)
                   strerror(-r));
 }
 
-/* Replaces the idle workers by fresh ones, which look again. */
+/* Replaces workers by fresh ones, which look again; but not one that would have to ask a person. */
 static void module_rescan(struct module *module)
 {
     module->rescans++;
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY)
+        if (worker->state == WORKER_STATE_READY && !module_login_is_typed(module, worker))
             module_retire(worker);
     }
 }
@@ -240,7 +241,8 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
     (void)usec;
     /* One at a time: software tokens lose objects while another process starts or logs in. The one
      * that is starting comes back here when it is done. */
-    if (module->is_leaving || module_first_worker(module, WORKER_STATE_LOADING) ||
+    if (module->is_leaving || module->agent->is_stopping ||
+        module_first_worker(module, WORKER_STATE_LOADING) ||
         module_first_worker(module, WORKER_STATE_LOGIN))
         return 0;
     if (module->worker_count >= module_wanted_workers(module)) {
@@ -325,6 +327,19 @@ static void module_on_inventory(struct worker *worker, void *userdata)
     module_pump(module);
 }
 
+/* Whose turn is it to log in? Called when there may be a next one. */
+static void module_advance_logins(struct module *module)
+{
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        bool is_starting = worker->state == WORKER_STATE_LOGIN;
+        if (!is_starting && worker->state != WORKER_STATE_READY)
+            continue;
+        if (!module_login_step(module, worker) && is_starting)
+            module_worker_is_ready(module, worker);
+    }
+}
+
 static void module_on_login_reply(struct worker *worker, const struct worker_reply *reply,
                                   void *userdata)
 {
@@ -335,13 +350,11 @@ static void module_on_login_reply(struct worker *worker, const struct worker_rep
         return;
     }
     module_login_handle_reply(module, worker, reply);
-    if (reply->result == WORKER_E_STATE_LOST) {
+    if (reply->result == WORKER_E_STATE_LOST || worker->state == WORKER_STATE_RETIRING)
         module_retire(worker);
-        return;
-    }
-    if (worker->state == WORKER_STATE_LOGIN && module_login_step(module, worker))
-        return;
-    module_worker_is_ready(module, worker);
+    else if (worker->state == WORKER_STATE_READY)
+        module_worker_is_ready(module, worker);
+    module_advance_logins(module);
     module_pump(module);
 }
 
@@ -372,10 +385,11 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
                        clock_monotonic_ms() - worker->ready_since_ms > MODULE_STABLE_MS;
 
     module_settle_requests(module, worker, end);
-    if (worker->login_is_pending && !worker->login_is_logout)
+    if (module->login_worker == worker)
         module_login_abort(module, worker);
     (void)worker_free(worker);
     module->worker_count--;
+    module_advance_logins(module);
     agent_keys_changed(module->agent);
     if (module->is_leaving || module->agent->is_stopping) {
         module_pump(module);
@@ -443,7 +457,7 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
                    worker->login_is_pending;
         /* A PIN source may ask a person: nobody else waits for that. */
         if (worker->state == WORKER_STATE_LOGIN &&
-            now_ms - worker->state_since_ms > MODULE_SETTLE_LOGIN_MS)
+            clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))
             module_settle(module);
         if (!worker_is_late(worker, now_ms, module->config->timeout_ms, MODULE_LOGIN_PIN_MS))
             continue;
@@ -480,17 +494,16 @@ void module_reload(struct module *module)
 
     for (size_t i = 0; i < module->token_count; i++) {
         module->tokens[i].pin_is_bad = false;
+        module->tokens[i].is_blocked = false;
         module->tokens[i].text[0] = '\0';
     }
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
-        if (must_restart) {
+        worker->login_next = 0;
+        if (must_restart)
             module_retire(worker);
-        } else if (worker->state == WORKER_STATE_READY && !worker->login_is_pending) {
-            worker->login_next = 0;
-            (void)module_login_step(module, worker);
-        }
     }
+    module_advance_logins(module);
     if (module->is_failed) {
         module->is_failed = false;
         module->failures = 0;

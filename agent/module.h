@@ -20,12 +20,13 @@ struct agent;
 struct keyring_key;
 struct module;
 struct sign_request;
+struct worker;
 
 /* What is remembered of a token beyond the life of one worker, by label and serial. */
 struct module_token {
     char *label;
     char *serial;
-    bool pin_is_bad;              /* the source's PIN was refused: not asked again by itself */
+    bool pin_is_bad;              /* the source's PIN was refused: not asked before a reload */
     bool is_blocked;              /* no tries are left */
     bool is_locked_by_person;     /* `mtls lock`: the source is not asked until `mtls unlock` */
     char text[PROTOCOL_TEXT_MAX]; /* what to do, or "" */
@@ -45,9 +46,11 @@ struct module {
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
-    struct pin_source *login_source;        /* of the login under way */
+    struct worker *login_worker;            /* has the one login under way; NULL: none */
+    bool login_is_by_person;                /* it has a PIN that a person typed */
+    struct pin_source *login_source;        /* its PIN source; NULL: a person */
+    struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
-    struct request *login_request;          /* the UNLOCK that waits for it; NULL: none */
     sd_event_source *restart;
     unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;

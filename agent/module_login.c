@@ -17,14 +17,9 @@ const struct config_token *module_login_find_config(const struct module *module,
 {
     const struct config *config = module->agent->config;
 
-    for (size_t i = 0; i < config->token_count; i++) {
-        _cleanup_(cleanup_selector) struct selector *selector = NULL;
-        const char *reason = NULL;
-        if (selector_new(wire_span_from_text(config->tokens[i]->uri), &selector, &reason))
-            continue;
-        if (selector_matches_token(selector, token))
+    for (size_t i = 0; i < config->token_count; i++)
+        if (selector_matches_token(config->tokens[i]->selector, token))
             return config->tokens[i];
-    }
     return NULL;
 }
 
@@ -45,13 +40,14 @@ struct module_token *module_login_find(const struct module *module,
     return NULL;
 }
 
-/* As above, but a token that was not seen before is remembered from now on. */
+/* As above, but a token that was not seen before is remembered from now on; NULL: there is no room,
+ * and then no PIN for it. */
 static struct module_token *module_login_get(struct module *module,
                                              const struct worker_token *token)
 {
     struct module_token *known = module_login_find(module, token);
 
-    if (known)
+    if (known || module->token_count >= WORKER_TOKENS_MAX)
         return known;
     struct module_token *tokens =
         reallocarray(module->tokens, module->token_count + 1, sizeof(*tokens));
@@ -76,6 +72,21 @@ void module_login_free_tokens(struct module *module)
         free(module->tokens[i].serial);
     }
     free(module->tokens);
+}
+
+bool module_login_is_typed(const struct module *module, const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->inventory->token_count; i++) {
+        const struct worker_token *token = &worker->inventory->tokens[i].info;
+        const struct module_token *known = module_login_find(module, token);
+        bool is_logged_in =
+            (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && (token->flags & WORKER_TOKEN_LOGGED_IN);
+        bool source_would_do =
+            module_login_has_source(module, token) && known && !known->pin_is_bad;
+        if (is_logged_in && !source_would_do)
+            return true;
+    }
+    return false;
 }
 
 static bool module_login_is_needed(const struct worker_token *token)
@@ -105,15 +116,29 @@ _printf_(2, 3) static void module_login_note(struct module_token *token, const c
     va_end(args);
 }
 
+/* What the source gave is no good: it is not asked again before somebody has looked at it. */
+static void module_login_note_bad_source(struct module_token *token, const char *detail)
+{
+    token->pin_is_bad = true;
+    module_login_note(token, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`",
+                      detail);
+}
+
 static int module_login_start(struct module *module, struct worker *worker,
                               const struct worker_token *token, const struct config_token *config)
 {
     _cleanup_close_ int pin_fd = -1;
 
     int r = pin_source_start(module->agent->event, config, &module->login_source, &pin_fd);
-    if (r)
+    if (!r)
+        r = worker_send_login(worker, token->token, pin_fd, false, MODULE_LOGIN_PIN_MS);
+    if (r) {
+        module->login_source = pin_source_free(module->login_source);
         return r;
-    return worker_send_login(worker, token->token, pin_fd, false, MODULE_LOGIN_PIN_MS);
+    }
+    module->login_worker = worker;
+    module->login_is_by_person = false;
+    return 0;
 }
 
 bool module_login_step(struct module *module, struct worker *worker)
@@ -123,9 +148,13 @@ bool module_login_step(struct module *module, struct worker *worker)
     if (worker->login_is_pending)
         return true;
     while (worker->login_next < inventory->token_count) {
-        const struct worker_token *token = &inventory->tokens[worker->login_next++].info;
+        const struct worker_token *token = &inventory->tokens[worker->login_next].info;
         const struct config_token *config = NULL;
-        if (!module_login_may_ask(module, token, &config))
+        bool may_ask = module_login_may_ask(module, token, &config);
+        if (may_ask && module->login_worker)
+            return true;
+        worker->login_next++;
+        if (!may_ask)
             continue;
         int r = module_login_start(module, worker, token, config);
         if (!r)
@@ -134,23 +163,24 @@ bool module_login_step(struct module *module, struct worker *worker)
         log_error("%s: cannot ask for the PIN: %s", worker->name, strerror(-r));
         if (known)
             module_login_note(known, "its PIN could not be asked for: %s", strerror(-r));
-        module->login_source = pin_source_free(module->login_source);
     }
     return false;
 }
 
 /* Remembers what came out of a login, in words for the status. */
 static void module_login_record(struct module *module, struct module_token *token,
-                                const struct worker_reply *reply, bool by_person)
+                                const struct worker_reply *reply)
 {
     char detail[PROTOCOL_TEXT_MAX / 2];
 
     escape_text(reply->text, detail, sizeof(detail));
     if (reply->result == WORKER_OK) {
-        token->pin_is_bad = false;
+        /* A person's PIN says nothing about the source's. */
+        token->pin_is_bad &= module->login_is_by_person;
         token->is_blocked = false;
         token->is_locked_by_person = false;
-        token->text[0] = '\0';
+        if (!token->pin_is_bad)
+            token->text[0] = '\0';
         return;
     }
     if (reply->result == WORKER_E_PIN_SOURCE && module->login_source &&
@@ -158,11 +188,8 @@ static void module_login_record(struct module *module, struct module_token *toke
         (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(module->login_source));
     if (reply->result == WORKER_E_PIN_BLOCKED)
         token->is_blocked = true;
-    else if (!by_person)
-        token->pin_is_bad = true;
-    if (!by_person)
-        module_login_note(
-            token, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`", detail);
+    if (!module->login_is_by_person)
+        module_login_note_bad_source(token, detail);
 }
 
 void module_login_tell(struct module *module, const struct worker_token *token, const char *text)
@@ -178,11 +205,8 @@ void module_login_note_context(struct module *module, const struct worker_token 
 {
     struct module_token *known = module_login_get(module, token);
 
-    if (!known)
-        return;
-    known->pin_is_bad = true;
-    module_login_note(known, "%s; correct it and reload the agent (SIGHUP), or use `mtls unlock`",
-                      detail);
+    if (known)
+        module_login_note_bad_source(known, detail);
 }
 
 /* The answer of a login that a person asked for. */
@@ -202,6 +226,13 @@ static void module_login_answer(struct request *request, const struct worker_rep
     token_request_fail(request, code, escape_text(reply->text, text, sizeof(text)));
 }
 
+static void module_login_end(struct module *module)
+{
+    module->login_worker = NULL;
+    module->login_source = pin_source_free(module->login_source);
+    module->login_request = NULL;
+}
+
 void module_login_handle_reply(struct module *module, struct worker *worker,
                                const struct worker_reply *reply)
 {
@@ -212,16 +243,15 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
     char label[256];
 
     if (known)
-        module_login_record(module, known, reply, request != NULL);
+        module_login_record(module, known, reply);
     if (token && reply->result != WORKER_OK)
         log_warning("%s: login to token \"%s\" failed: %s", worker->name,
                     escape_text(token->info.label, label, sizeof(label)),
-                    known && known->text[0] ? known->text : "see the answer");
+                    known && !module->login_is_by_person ? known->text : "see the answer");
     else if (token)
         log_info("%s: logged in to token \"%s\"", worker->name,
                  escape_text(token->info.label, label, sizeof(label)));
-    module->login_source = pin_source_free(module->login_source);
-    module->login_request = NULL;
+    module_login_end(module);
     if (token)
         module_login_tell(module, &token->info,
                           reply->result == WORKER_OK ? "unlocked" : "not unlocked");
@@ -248,10 +278,9 @@ void module_login_abort(struct module *module, const struct worker *worker)
 {
     struct request *request = module->login_request;
 
-    if (worker && !request && worker_may_have_tried_pin(worker))
+    if (worker && !module->login_is_by_person && worker_may_have_tried_pin(worker))
         module_login_note_tried(module, worker);
-    module->login_source = pin_source_free(module->login_source);
-    module->login_request = NULL;
+    module_login_end(module);
     if (request)
         token_request_fail(request,
                            worker && worker->end == WORKER_END_TIMEOUT ? PROTOCOL_E_TIMEOUT

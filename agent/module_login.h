@@ -11,9 +11,13 @@
 
 #define MODULE_LOGIN_PIN_MS 60000u /* how long a source or a person may take */
 
-/** module_login_step() - ask the source of the next token that needs it.
+/**
+ * module_login_step() - ask the source of the worker's next token that needs it
  *
- * Return: true while a login is under way, false when nothing is left to do for this worker. */
+ * One login at a time in a module: a PIN that one worker finds bad is not tried by its siblings.
+ * Return: true while the worker has a login under way or waits for its turn, false when nothing is
+ * left to do for it.
+ */
 bool module_login_step(struct module *module, struct worker *worker);
 
 /** module_login_handle_reply() - a LOGIN was answered. */
@@ -46,6 +50,9 @@ struct module_token *module_login_find(const struct module *module,
 
 /** module_login_has_source() - the PIN comes without a person. */
 bool module_login_has_source(const struct module *module, const struct worker_token *token);
+
+/** module_login_is_typed() - the worker holds a login that only a person could make again. */
+bool module_login_is_typed(const struct module *module, const struct worker *worker);
 
 void module_login_free_tokens(struct module *module);
 

@@ -165,11 +165,12 @@ static struct worker *module_choose_worker(const struct module *module,
     return best;
 }
 
-/* An always-authenticate key gets its PIN from the source for every signature. Returns 0, a
- * positive error code with its text, or -errno. */
-static int module_start_pin(struct module *module, struct worker *worker,
-                            struct sign_request *request, const struct inventory_key *key,
-                            int *ret_fd, const char **ret_text)
+/* An always-authenticate key gets its PIN from the source for every signature. Returns 0, or the
+ * code to answer with. */
+static enum protocol_error_code module_start_pin(struct module *module, struct worker *worker,
+                                                 struct sign_request *request,
+                                                 const struct inventory_key *key, int *ret_fd,
+                                                 const char **ret_text)
 {
     if (!key->info.always_authenticate)
         return 0;
@@ -187,7 +188,11 @@ static int module_start_pin(struct module *module, struct worker *worker,
         *ret_text = known->text;
         return PROTOCOL_E_PIN;
     }
-    return pin_source_start(module->agent->event, config, &request->pin_source, ret_fd);
+    if (pin_source_start(module->agent->event, config, &request->pin_source, ret_fd)) {
+        *ret_text = "the PIN could not be asked for; try again";
+        return PROTOCOL_E_BUSY;
+    }
+    return 0;
 }
 
 /* Hands one request to a worker. False when it has to wait. */
@@ -198,13 +203,12 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     const char *text = NULL;
 
     fair_queue_take(&module->queue, &request->item);
-    int r = module_start_pin(module, worker, request, key, &pin_fd, &text);
-    if (r > 0) {
-        sign_request_fail(request, (enum protocol_error_code)r, text);
+    enum protocol_error_code code = module_start_pin(module, worker, request, key, &pin_fd, &text);
+    if (code) {
+        sign_request_fail(request, code, text);
         return true;
     }
-    if (!r)
-        r = worker_send_sign(worker, request, key, pin_fd);
+    int r = worker_send_sign(worker, request, key, pin_fd);
     if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET) {
         /* Its socket is full, or it has just died: nothing of the request has reached it. */
         request->pin_source = pin_source_free(request->pin_source);
@@ -282,14 +286,20 @@ void module_pump(struct module *module)
     module->is_pumping = true;
     module_pump_once(module);
     module->is_pumping = false;
-    if (!module->is_leaving || module->queue.count > 0)
+    if (!module->is_leaving)
+        return;
+    if (list_is_empty(&module->workers)) {
+        /* No fresh worker will come for those that wait. */
+        module_flush(module, PROTOCOL_E_TOKEN_GONE, "its module is no longer configured");
+        agent_module_left(module->agent, module);
+        return;
+    }
+    if (module->queue.count > 0)
         return;
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         module_retire(worker);
     }
-    if (list_is_empty(&module->workers))
-        agent_module_left(module->agent, module);
 }
 
 void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request)

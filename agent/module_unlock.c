@@ -36,13 +36,30 @@ void module_fail_unlock(struct module *module, const char *text)
     token_request_fail(request, PROTOCOL_E_BUSY, text);
 }
 
-static enum protocol_error_code module_send_unlock(struct module *module, struct worker *worker,
-                                                   const struct worker_token *token, int pin_fd,
-                                                   struct request *request, const char **ret_text)
+/* A token as this worker numbers it: each worker counts for itself. NULL: it does not see it. */
+static const struct worker_token *
+module_find_in_worker(const struct worker *worker, struct wire_span label, struct wire_span serial)
 {
-    struct module_token *known = module_login_find(module, token);
+    for (size_t i = 0; i < worker->inventory->token_count; i++) {
+        const struct worker_token *token = &worker->inventory->tokens[i].info;
+        if (wire_span_is_equal(token->label, label) && wire_span_is_equal(token->serial, serial))
+            return token;
+    }
+    return NULL;
+}
 
-    if (worker->login_is_pending || module->login_request) {
+static enum protocol_error_code module_send_unlock(struct module *module, struct worker *worker,
+                                                   struct wire_span label, struct wire_span serial,
+                                                   int pin_fd, struct request *request,
+                                                   const char **ret_text)
+{
+    const struct worker_token *token = module_find_in_worker(worker, label, serial);
+
+    if (!token) {
+        *ret_text = "the token is gone";
+        return PROTOCOL_E_TOKEN_GONE;
+    }
+    if (module->login_worker) {
         *ret_text = "the token's module is busy with another login; try again";
         return PROTOCOL_E_BUSY;
     }
@@ -50,12 +67,12 @@ static enum protocol_error_code module_send_unlock(struct module *module, struct
         *ret_text = "the token is unlocked already";
         return PROTOCOL_E_PIN;
     }
-    if (known)
-        known->is_locked_by_person = false;
     if (worker_send_login(worker, token->token, pin_fd, true, MODULE_LOGIN_PIN_MS)) {
         *ret_text = "the PIN could not be handed to the token's process";
         return PROTOCOL_E_INTERNAL;
     }
+    module->login_worker = worker;
+    module->login_is_by_person = true;
     module->login_request = request;
     agent_watch(module->agent);
     return 0;
@@ -65,20 +82,14 @@ static enum protocol_error_code module_send_unlock(struct module *module, struct
 void module_resume_unlock(struct module *module, struct worker *worker)
 {
     struct module_unlock_wait *wait = module->unlock_wait;
-    enum protocol_error_code code = PROTOCOL_E_TOKEN_GONE;
-    const char *text = "the token is gone";
+    const char *text = NULL;
 
     if (!wait)
         return;
     module->unlock_wait = NULL;
-    for (size_t i = 0; i < worker->inventory->token_count; i++) {
-        const struct worker_token *token = &worker->inventory->tokens[i].info;
-        if (!wire_span_is_equal(wire_span_from_text(wait->label), token->label) ||
-            !wire_span_is_equal(wire_span_from_text(wait->serial), token->serial))
-            continue;
-        code = module_send_unlock(module, worker, token, wait->pin_fd, wait->request, &text);
-        break;
-    }
+    enum protocol_error_code code =
+        module_send_unlock(module, worker, wire_span_from_text(wait->label),
+                           wire_span_from_text(wait->serial), wait->pin_fd, wait->request, &text);
     if (code)
         token_request_fail(wait->request, code, text);
     (void)module_unlock_wait_free(wait);
@@ -111,7 +122,8 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
     struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
     if (worker)
-        return module_send_unlock(module, worker, token, owned_fd, request, ret_text);
+        return module_send_unlock(module, worker, token->label, token->serial, owned_fd, request,
+                                  ret_text);
     if (module_is_starting(module) && !module->unlock_wait)
         return module_keep_unlock(module, token, TAKE_FD(owned_fd), request, ret_text);
     *ret_text = module->text[0] ? module->text : "the token's module is starting; try again";
@@ -137,7 +149,11 @@ void module_lock(struct module *module, const struct worker_token *token)
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
             continue;
-        if (worker->login_is_pending || worker_send_logout(worker, token->token)) {
+        const struct worker_token *seen =
+            module_find_in_worker(worker, token->label, token->serial);
+        if (!seen)
+            continue;
+        if (worker->login_is_pending || worker_send_logout(worker, seen->token)) {
             worker_dismiss(worker);
             continue;
         }

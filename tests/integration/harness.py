@@ -170,6 +170,8 @@ class Agent:
         """SIGHUP, with a new configuration when given; returns when the reload was dealt with."""
         if text is not None:
             self.configure(text)
+        while select.select([self._notify], [], [], 0)[0]:
+            self._notify.recv(65536)  # of an earlier reload
         self.notifications = ""
         self.process.send_signal(signal.SIGHUP)
         self.wait_notified("READY=1")

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins that meet something else: a reload, another worker, another token, a client that leaves."""
+
+import os
+import signal
+import time
+
+import tls_messages
+import wire
+from faults import FaultTest, main
+from harness import Code, Kind
+from softhsm import run
+from wire import ModuleState, TokenState
+
+REFUSED_PIN = "0000"
+
+
+class LoginTest(FaultTest):
+    def certificate_section(self, token):
+        """A [key] section whose certificate is in a file: workers are replaced for it."""
+        file = token.dir / "work.pem"
+        file.write_bytes(token.keys["work"].cert)
+        return f"[key work]\nuri = pkcs11:token={token.label};object=work\ncertificate = {file}\n"
+
+    def second_token(self, token, label="second"):
+        """One more token behind the same module."""
+        run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", token.pin,
+            "--so-pin", token.so_pin, env=token.environment)
+
+    def sign(self, client, key):
+        return client.sign(key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                           tls_messages.certificate_verify())
+
+    def send_unlock(self, client, pin, selector=""):
+        reader, writer = os.pipe()
+        os.write(writer, pin.encode())
+        os.close(writer)
+        client.send(wire.unlock(client.next_id(), selector), [reader])
+        os.close(reader)
+
+
+class TestReload(LoginTest):
+    def test_worker_that_is_replaced_during_its_login(self):
+        """The reload wants a fresh worker while the old one still waits for its PIN."""
+        token = self.faulty_token()
+        command = f"command:sleep 4; cat {token.pin_file}"
+        agent = self.serve(token, ready=False, pin=command, workers=1, timeout="10s")
+        self.wait_token(agent, lambda t: True)
+        agent.reload(token.config(pin=command, workers=1, timeout="10s") +
+                     self.certificate_section(token))
+        agent.wait_keys()
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])
+
+    def test_source_is_asked_once_however_many_workers(self):
+        token = self.faulty_token()
+        runs = token.dir / "runs"
+        command = f"command:echo run >> {runs}; sleep 0.3; echo {REFUSED_PIN}"
+        agent = self.serve(token, ready=False, pin=command, workers=2)
+        agent.wait_for_log(r"(?s)ready with.*ready with")
+        self.assertEqual(runs.read_text(), "run\n")
+        agent.reload()
+        self.wait_token(agent, lambda t: runs.read_text() != "run\n" and
+                        t.state == TokenState.PIN_BAD)
+        time.sleep(0.5)  # what is observed is that nothing happens
+        self.assertEqual(runs.read_text(), "run\n" * 2)
+
+    def test_every_token_of_a_module_is_asked_again(self):
+        token = self.faulty_token()
+        self.second_token(token)
+        token.set_pin_file("")  # refused without a try, so that tries are not low afterwards
+        sections = f"[token second]\nuri = pkcs11:token=second\npin = file:{token.pin_file}\n"
+        agent = self.serve(token, ready=False, workers=1, sections=sections)
+        for label in ("demo", "second"):
+            self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD, label=label)
+        token.set_pin_file(token.pin)
+        agent.reload()
+        for label in ("demo", "second"):
+            self.wait_token(agent, lambda t: t.state == TokenState.READY, label=label)
+
+
+class TestLeaving(LoginTest):
+    def test_requests_of_a_module_that_leaves_before_its_worker_is_back(self):
+        """They are answered at once: no worker will come that could serve them."""
+        token, other = self.faulty_token(), self.other_token()
+        agent = self.serve(token, other, workers=1)
+        token.rules("C_Initialize delay 1000", "C_Initialize crash")
+        with agent.connect() as client:
+            os.kill(token.calling_pids("C_Initialize")[-1], signal.SIGKILL)
+            agent.wait_for_log("ended by signal 9")
+            request = self.ask(client, token.keys["work"])
+            agent.wait_for(lambda s: s.queued == 1, what="the request waits")
+            agent.reload(other.config(module="other0"))
+            self.assertEqual(client.wait(request).code, Code.TOKEN_GONE)
+        agent.wait_for(lambda s: [m.name for m in s.modules] == ["other0"], what="module left")
+
+
+class TestPerson(LoginTest):
+    def test_client_that_leaves_does_not_spoil_the_source(self):
+        """The PIN that was refused is the person's: the source is asked by the next worker."""
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        with agent.connect() as client:
+            client.lock()
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        token.rules("C_Login delay 500")
+        before = token.calls("C_Login")
+        with agent.connect() as client:
+            self.send_unlock(client, "9999")
+            token.wait_calls("C_Login", before + 1)
+        agent.wait_for_log("login to token")
+        self.assertEqual(self.token_status(agent).state, TokenState.LOCKED)
+
+    def test_refused_unlock_leaves_the_lock(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        with agent.connect() as client:
+            client.lock()
+            self.wait_module(agent, lambda m: m.state == ModuleState.READY and m.workers == 1)
+            self.assert_refused(Code.PIN, client.unlock, "9999")
+        for worker in agent.workers():
+            os.kill(worker, signal.SIGKILL)
+        self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
+        self.assertEqual(self.token_status(agent).state, TokenState.LOCKED)
+
+    def test_unlock_does_not_make_a_bad_source_good(self):
+        """The source's PIN stays refused: the next worker does not try it again."""
+        token = self.faulty_token()
+        runs = token.dir / "runs"
+        agent = self.serve(token, ready=False, workers=1,
+                           pin=f"command:echo run >> {runs}; echo {REFUSED_PIN}")
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+        for worker in agent.workers():
+            os.kill(worker, signal.SIGKILL)
+        self.wait_token(agent, lambda t: t.state != TokenState.READY)
+        self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
+        self.assertEqual(runs.read_text(), "run\n")
+        status = self.token_status(agent)
+        self.assertEqual(status.state, TokenState.PIN_BAD)
+        self.assertIn("reload", status.text)
+
+    def test_missing_token_does_not_end_the_login_of_another(self):
+        """Workers are replaced to look for a token that is gone, but no typed PIN is lost."""
+        token = self.faulty_token()
+        self.second_token(token)
+        agent = self.serve(token, ready=False, pin="ask", workers=1)
+        for label in ("demo", "second"):
+            self.wait_token(agent, lambda t: True, label=label)
+        token.rules("removed second")
+        for worker in agent.workers():
+            os.kill(worker, signal.SIGKILL)
+        self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
+        with agent.connect() as client:
+            client.unlock(token.pin, "demo")
+            workers = agent.workers()
+            time.sleep(4)  # two looks for the token would come in this time
+            self.assert_signs(client, token.keys["work"])
+        self.assertEqual(agent.workers(), workers)
+
+
+if __name__ == "__main__":
+    main()
