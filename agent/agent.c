@@ -65,6 +65,8 @@ static bool agent_check_modules(struct agent *agent, uint64_t now_ms)
 {
     bool is_busy = agent->discovery != NULL;
 
+    if (agent->discovery)
+        discovery_check_deadline(agent->discovery, now_ms);
     list_for_each_safe (link, &agent->modules)
         is_busy |= module_check_deadlines(list_entry(link, struct module, link), now_ms);
     return is_busy;
@@ -190,6 +192,8 @@ void agent_module_left(struct agent *agent, struct module *module)
 {
     list_remove(&module->link);
     agent_keys_changed(agent);
+    list_for_each (link, &agent->connections)
+        fair_lines_forget(&list_entry(link, struct connection, link)->lines, module);
     (void)module_free(module);
     agent_check_settled(agent);
 }
@@ -228,14 +232,20 @@ static void agent_report_problem(void *userdata, const char *problem)
         (void)snprintf(agent->config_text, sizeof(agent->config_text), "%s", problem);
 }
 
-/* The new configuration's module of this name, if it is the same as the running one. */
-static bool agent_module_stays(const struct config *config, const struct module *module)
+static bool agent_config_has(const struct config *config, const struct module *module)
 {
     for (size_t i = 0; i < config->module_count; i++)
         if (config_module_is_equal(config->modules[i], module->config))
             return true;
-    /* Those that p11-kit named stay while none is configured. */
-    return config->module_count == 0 && module->config_owner->is_discovered;
+    return false;
+}
+
+/* Those that p11-kit named stay while none is configured. */
+static bool agent_module_stays(const struct config *config, const struct module *module)
+{
+    if (config->module_count == 0)
+        return module->config_owner->is_discovered;
+    return agent_config_has(config, module);
 }
 
 static bool agent_has_module(const struct agent *agent, const struct config_module *config)
@@ -248,6 +258,44 @@ static bool agent_has_module(const struct agent *agent, const struct config_modu
     return false;
 }
 
+/* Starts the modules of @config that do not run yet. */
+static void agent_add_modules(struct agent *agent, struct config *config)
+{
+    for (size_t i = 0; i < config->module_count; i++) {
+        if (agent_has_module(agent, config->modules[i]))
+            continue;
+        int r = agent_add_module(agent, config, config->modules[i]);
+        if (r)
+            log_error("cannot add module %s: %s", config->modules[i]->name, strerror(-r));
+    }
+}
+
+/* The modules of the configuration, or without any those that p11-kit knows. */
+static void agent_start_modules(struct agent *agent)
+{
+    int r = 0;
+
+    agent_add_modules(agent, agent->config);
+    if (agent->config->module_count > 0)
+        agent->discovery = discovery_free(agent->discovery);
+    else if (!agent->discovery)
+        r = discovery_start(agent, &agent->discovery);
+    if (r)
+        log_error("cannot ask p11-kit for its modules: %s", strerror(-r));
+    agent_check_settled(agent);
+    agent_watch(agent);
+}
+
+void agent_take_discovered(struct agent *agent, struct config *found, bool is_whole)
+{
+    list_for_each_safe (link, &agent->modules) {
+        struct module *module = list_entry(link, struct module, link);
+        if (is_whole && !module->is_leaving && !agent_config_has(found, module))
+            module_leave(module);
+    }
+    agent_add_modules(agent, found);
+}
+
 /* Modules that are configured as before go on untouched; in-flight requests finish everywhere. */
 static void agent_apply_modules(struct agent *agent)
 {
@@ -258,13 +306,7 @@ static void agent_apply_modules(struct agent *agent)
         else
             module_reload(module);
     }
-    for (size_t i = 0; i < agent->config->module_count; i++) {
-        if (agent_has_module(agent, agent->config->modules[i]))
-            continue;
-        int r = agent_add_module(agent, agent->config, agent->config->modules[i]);
-        if (r)
-            log_error("cannot add module %s: %s", agent->config->modules[i]->name, strerror(-r));
-    }
+    agent_start_modules(agent);
 }
 
 /* 0 when the new configuration is in force; else the old one still is. */
@@ -314,6 +356,8 @@ static int agent_handle_reload(sd_event_source *source, const struct signalfd_si
 
     (void)source;
     (void)info;
+    if (agent->is_stopping)
+        return 0;
     /* Telling systemd and reading files needs a descriptor, also when clients have used up all. */
     agent->reserve_fd = close_fd(agent->reserve_fd);
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
@@ -490,18 +534,7 @@ int agent_start(struct agent *agent, const char *socket_path)
 
     if (r)
         return r < 0 ? r : AGENT_E_REFUSED;
-    for (size_t i = 0; i < agent->config->module_count; i++) {
-        r = agent_add_module(agent, agent->config, agent->config->modules[i]);
-        if (r)
-            return r;
-    }
-    if (agent->config->module_count == 0) {
-        r = discovery_start(agent, &agent->discovery);
-        if (r)
-            log_error("cannot ask p11-kit for its modules: %s", strerror(-r));
-    }
-    agent_check_settled(agent);
-    agent_watch(agent);
+    agent_start_modules(agent);
     return 0;
 }
 

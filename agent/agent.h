@@ -104,6 +104,13 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
 int agent_add_module(struct agent *agent, struct config *owner,
                      const struct config_module *config) _must_check_;
 
+/**
+ * agent_take_discovered() - the modules that p11-kit knows now: start those that are new
+ * @found:      with is_discovered; the modules take references
+ * @is_whole:   nothing is missing in it, so what is not in it has gone
+ */
+void agent_take_discovered(struct agent *agent, struct config *found, bool is_whole);
+
 /** agent_module_left() - a module that is leaving has finished: it is freed. */
 void agent_module_left(struct agent *agent, struct module *module);
 

@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #define DISCOVERY_MODULES_MAX 64u
+#define DISCOVERY_MS 10000u
 
 struct discovery {
     struct agent *agent;
@@ -28,23 +29,17 @@ struct discovery *discovery_free(struct discovery *discovery)
     return NULL;
 }
 
-static int discovery_append(struct discovery *discovery, const char *name, const char *path)
+/* @path: taken; the first module of a name counts. */
+static int discovery_append(struct discovery *discovery, const char *name, char *path)
 {
-    struct config *config = discovery->config;
-    struct config_module **modules =
-        reallocarray(config->modules, config->module_count + 1, sizeof(struct config_module *));
+    _cleanup_free_ char *owned_path = path;
+    struct config_module *module = config_get_module(discovery->config, name);
 
-    if (!modules)
-        return -ENOMEM;
-    config->modules = modules;
-    struct config_module *module = calloc(1, sizeof(*module));
     if (!module)
         return -ENOMEM;
-    modules[config->module_count++] = module;
-    module->timeout_ms = CONFIG_TIMEOUT_MS_DEFAULT;
-    module->name = strdup(name);
-    module->path = strdup(path);
-    return module->name && module->path ? 0 : -ENOMEM;
+    if (!module->path)
+        module->path = TAKE_PTR(owned_path);
+    return 0;
 }
 
 static void discovery_on_module(struct worker *worker, const struct worker_module *found,
@@ -66,22 +61,15 @@ static void discovery_on_module(struct worker *worker, const struct worker_modul
                     problem);
         return;
     }
-    if (discovery_append(discovery, name, path))
+    if (discovery_append(discovery, name, TAKE_PTR(checked)))
         log_error("left out a module of p11-kit: out of memory");
 }
 
-static void discovery_finish(struct discovery *discovery)
+static void discovery_finish(struct discovery *discovery, enum worker_end end)
 {
     struct agent *agent = discovery->agent;
 
-    for (size_t i = 0; i < discovery->config->module_count; i++) {
-        const struct config_module *module = discovery->config->modules[i];
-        if (!module->name || !module->path)
-            continue;
-        int r = agent_add_module(agent, discovery->config, module);
-        if (r)
-            log_error("cannot add module %s: %s", module->name, strerror(-r));
-    }
+    agent_take_discovered(agent, discovery->config, end == WORKER_END_RETIRED);
     if (discovery->config->module_count == 0)
         log_info("p11-kit knows no module with tokens; write a [module] section (man 5 "
                  "mtls-agent.conf)");
@@ -96,7 +84,7 @@ static void discovery_on_ended(struct worker *worker, enum worker_end end, void 
     discovery->worker = NULL;
     if (end == WORKER_END_CRASH && discovery->config->module_count == 0)
         log_error("asking p11-kit for its modules failed; write a [module] section instead");
-    discovery_finish(discovery);
+    discovery_finish(discovery, end);
     agent->discovery = discovery_free(discovery);
     agent_check_settled(agent);
 }
@@ -144,6 +132,15 @@ static const struct worker_callbacks discovery_callbacks = {
     .discover_end = discovery_on_end,
     .ended = discovery_on_ended,
 };
+
+void discovery_check_deadline(struct discovery *discovery, uint64_t now_ms)
+{
+    if (!worker_is_late(discovery->worker, now_ms, DISCOVERY_MS, 0))
+        return;
+    log_error("asking p11-kit for its modules took too long; write [module] sections instead, or "
+              "reload the agent (SIGHUP) to ask again");
+    worker_kill(discovery->worker, WORKER_END_TIMEOUT);
+}
 
 int discovery_start(struct agent *agent, struct discovery **ret_discovery)
 {

@@ -26,14 +26,26 @@ struct fair_line *fair_line_get(struct list *lines, const void *module)
     return line;
 }
 
-void fair_lines_free(struct list *lines)
+static void fair_line_free(struct fair_line *line)
+{
+    list_remove(&line->turn);
+    list_remove(&line->of_owner);
+    free(line);
+}
+
+void fair_lines_forget(struct list *lines, const void *module)
 {
     list_for_each_safe (link, lines) {
         struct fair_line *line = list_entry(link, struct fair_line, of_owner);
-        list_remove(&line->turn);
-        list_remove(&line->of_owner);
-        free(line);
+        if (line->module == module)
+            fair_line_free(line);
     }
+}
+
+void fair_lines_free(struct list *lines)
+{
+    list_for_each_safe (link, lines)
+        fair_line_free(list_entry(link, struct fair_line, of_owner));
 }
 
 void fair_item_init(struct fair_item *item)

@@ -43,6 +43,9 @@ void fair_queue_init(struct fair_queue *queue);
  */
 struct fair_line *fair_line_get(struct list *lines, const void *module) _must_check_;
 
+/** fair_lines_forget() - the module is gone. The client's line in front of it must be empty. */
+void fair_lines_forget(struct list *lines, const void *module);
+
 /** fair_lines_free() - the client is gone. Its lines must be empty. */
 void fair_lines_free(struct list *lines);
 

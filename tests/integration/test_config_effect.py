@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What configured values do in a running agent, where --check-config cannot show it."""
 
+import os
+import tempfile
+
 import harness
 from harness import IntegrationTest, KeyState, poll_until
 
@@ -63,6 +66,44 @@ class TestEffect(IntegrationTest):
         agent.wait_for(lambda s: any(m.path.endswith("/libsofthsm2.so") for m in s.modules),
                        what="SoftHSM found through p11-kit")
         agent.wait_for(lambda s: [t.label for t in s.tokens] == ["demo"], what="token found")
+
+    def has_discovered(self, agent):
+        agent.wait_for(lambda s: [m.path.rpartition("/")[2] for m in s.modules
+                                  if m.name != "own"].count("libsofthsm2.so") == 1,
+                       what="SoftHSM found through p11-kit")
+        agent.wait_for(lambda s: [t.label for t in s.tokens] == ["demo"], what="token found")
+
+    def test_modules_of_the_machine_are_served_after_the_last_section_is_gone(self):
+        agent = self.agent(self.the_token.config(module="own"), discover=True,
+                           env={"SOFTHSM2_CONF": str(self.the_token.conf)})
+        agent.wait_keys()
+        agent.reload("")
+        self.has_discovered(agent)
+        agent.wait_for(lambda s: all(m.name != "own" for m in s.modules), what="module left")
+        worker = agent.workers()
+        agent.reload("")
+        self.has_discovered(agent)
+        agent.reload(self.the_token.config(module="own"))
+        agent.wait_for(lambda s: [m.name for m in s.modules] == ["own"], what="only the configured")
+        self.assertNotEqual(agent.workers(), worker)
+        agent.wait_keys()
+
+    def test_module_that_hangs_p11_kit_is_given_up(self):
+        """The worker that asks p11-kit loads all modules; the first one here never comes back."""
+        helpers = tempfile.TemporaryDirectory(prefix="mtls-helpers-")
+        self.addCleanup(helpers.cleanup)
+        first = os.path.join(helpers.name, "first")
+        script = os.path.join(helpers.name, "token-worker")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\nmkdir {first} 2>/dev/null && exec sleep 1000\n"
+                       f"exec {harness.LIBEXECDIR}/token-worker\n")
+        os.chmod(script, 0o755)
+        agent = self.agent(discover=True, env={"SOFTHSM2_CONF": str(self.the_token.conf),
+                                               "MTLS_AGENT_LIBEXECDIR": helpers.name})
+        agent.wait_for_log("took too long")
+        self.assertEqual(agent.status().modules, [])
+        agent.reload()
+        self.has_discovered(agent)
 
     def test_workers_are_as_many_as_configured(self):
         agent = self.assert_works(self.the_token.config(workers=3))

@@ -146,6 +146,19 @@ static void test_remove_leaves_the_others(void **state)
     assert_null(fair_queue_peek(&fixture->queue));
 }
 
+static void test_lines_forget_drops_those_of_one_module(void **state)
+{
+    struct fixture *fixture = *state;
+    struct list *lines = &fixture->clients[0].lines;
+    int other = 0;
+    const struct fair_line *kept = fixture->clients[0].line;
+
+    assert_non_null(fair_line_get(lines, &other));
+    fair_lines_forget(lines, &other);
+    assert_ptr_equal(lines->next, &kept->of_owner);
+    assert_ptr_equal(lines->previous, &kept->of_owner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +171,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_put_back_is_next_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remove_leaves_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_forget_drops_those_of_one_module, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
