@@ -14,7 +14,8 @@
 #include "common/log.h"
 #include "common/protocol.h"
 
-#define AUDIT_LINE_MAX 16384u
+/* Whatever a client calls itself or its key, there is a line. */
+#define AUDIT_LINE_MAX (PEER_JSON_MAX + 16384u)
 #define AUDIT_COMPLAIN_MS 60000u /* a failing file is mentioned once in this time */
 #define AUDIT_HASH_TEXT_LEN (sizeof("sha256:") + 2 * PROTOCOL_KEY_HASH_LEN)
 

@@ -319,9 +319,9 @@ void connection_check_deadline(struct connection *connection, uint64_t now_ms)
 
     if (connection->is_parked)
         return;
-    if ((must_speak && now_ms - connection->frame_since_ms > CONNECTION_FRAME_MS) ||
-        (must_listen && now_ms - connection->active_ms > CONNECTION_FRAME_MS) ||
-        (is_idle && now_ms - connection->active_ms > CONNECTION_IDLE_MS)) {
+    if ((must_speak && clock_is_over(now_ms, connection->frame_since_ms, CONNECTION_FRAME_MS)) ||
+        (must_listen && clock_is_over(now_ms, connection->active_ms, CONNECTION_FRAME_MS)) ||
+        (is_idle && clock_is_over(now_ms, connection->active_ms, CONNECTION_IDLE_MS))) {
         log_debug("closed a connection of pid %d that was silent for too long",
                   (int)connection->peer->pid);
         (void)connection_free(connection);

@@ -110,7 +110,11 @@ static int dispatch_unlock(struct connection *connection, struct wire_span body)
 
     if (protocol_token_request_parse(body, &message))
         return DISPATCH_E_MALFORMED;
-    return dispatch_admit(connection, message.id) ? token_request_unlock(connection, &message) : 0;
+    if (!dispatch_admit(connection, message.id)) {
+        (void)close_fd(connection_take_fd(connection)); /* its PIN goes with it */
+        return 0;
+    }
+    return token_request_unlock(connection, &message);
 }
 
 static int dispatch_lock(struct connection *connection, struct wire_span body)
@@ -149,7 +153,9 @@ void dispatch_frame(struct connection *connection, const struct frame *frame)
                               "the first message of a connection is HELLO");
         return;
     }
-    if (connection->received_fd >= 0 && frame->type != PROTOCOL_UNLOCK) {
+    /* It came with the first byte of the last frame that was received. */
+    if (connection->received_fd >= 0 && frame->type != PROTOCOL_UNLOCK &&
+        frame_buffer_is_empty(&connection->input)) {
         connection_send_error(connection, 0, PROTOCOL_E_PROTO,
                               "a descriptor came with a request that takes none");
         return;

@@ -44,11 +44,16 @@ static uint8_t *inventory_copy(struct wire_span body)
     return blob;
 }
 
+static bool inventory_is_full(const struct inventory *inventory, struct wire_span body)
+{
+    return body.len > INVENTORY_LEN_MAX - inventory->len;
+}
+
 int inventory_add_token(struct inventory *inventory, struct wire_span body)
 {
     struct inventory_token token = {0};
 
-    if (inventory->token_count >= WORKER_TOKENS_MAX)
+    if (inventory->token_count >= WORKER_TOKENS_MAX || inventory_is_full(inventory, body))
         return WIRE_E_MALFORMED;
     struct inventory_token *tokens =
         reallocarray(inventory->tokens, inventory->token_count + 1, sizeof(*tokens));
@@ -62,6 +67,7 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body)
     if (r)
         return r;
     token.blob = TAKE_PTR(blob);
+    inventory->len += body.len;
     inventory->tokens[inventory->token_count++] = token;
     return 0;
 }
@@ -70,7 +76,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
 {
     struct inventory_key key = {0};
 
-    if (inventory->key_count >= WORKER_KEYS_MAX)
+    if (inventory->key_count >= WORKER_KEYS_MAX || inventory_is_full(inventory, body))
         return WIRE_E_MALFORMED;
     struct inventory_key *keys =
         reallocarray(inventory->keys, inventory->key_count + 1, sizeof(*keys));
@@ -87,6 +93,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
         return WIRE_E_MALFORMED;
     (void)SHA256(key.info.spki.data, key.info.spki.len, key.hash);
     key.blob = TAKE_PTR(blob);
+    inventory->len += body.len;
     inventory->keys[inventory->key_count++] = key;
     return 0;
 }

@@ -8,6 +8,8 @@
 
 #include "common/worker_protocol.h"
 
+#define INVENTORY_LEN_MAX (64u * 1024u * 1024u) /* 4 KiB for each of WORKER_KEYS_MAX keys */
+
 struct inventory_token {
     struct worker_token info; /* spans into @blob */
     uint8_t *blob;
@@ -25,6 +27,7 @@ struct inventory {
     size_t token_count;
     struct inventory_key *keys;
     size_t key_count;
+    size_t len; /* bytes of all blobs */
 };
 
 struct inventory *inventory_new(void) _must_check_;

@@ -14,6 +14,10 @@
 #define SO_PEERPIDFD 77 /* Linux 6.5; older headers lack the name */
 #endif
 
+#define PEER_EXE_SHOWN 512 /* a longer path must not push out what follows it in a log line */
+
+_Static_assert(PEER_JSON_MAX >= 7 * PATH_MAX, "the longest path fits, with a unit");
+
 struct peer *peer_ref(struct peer *peer)
 {
     peer->ref_count++;
@@ -88,7 +92,7 @@ static void peer_look_at_process(struct peer *peer, int fd)
 
 static int peer_describe_text(struct peer *peer)
 {
-    char exe[PATH_MAX];
+    char exe[PEER_EXE_SHOWN];
 
     escape_cstring(peer->exe ? peer->exe : "unknown", exe, sizeof(exe));
     if (asprintf(&peer->text, "%s (uid %u, pid %d)", exe, (unsigned int)peer->uid, (int)peer->pid) <
@@ -104,7 +108,7 @@ static int peer_describe_json(struct peer *peer)
     _cleanup_(cleanup_wire_writer) struct wire_writer json;
     char numbers[64];
 
-    wire_writer_init(&json, 8 * PATH_MAX);
+    wire_writer_init(&json, PEER_JSON_MAX);
     (void)snprintf(numbers, sizeof(numbers),
                    ",\"uid\":%u,\"pid\":%d,\"exe\":", (unsigned int)peer->uid, (int)peer->pid);
     escape_put_raw(&json, numbers);

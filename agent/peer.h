@@ -12,6 +12,9 @@
 
 #define PEER_UID_OVERFLOW 65534u /* the kernel's word for "a uid that I cannot name here" */
 
+/* Bytes of `json`: a path of PATH_MAX bytes, each of which may be escaped to six. */
+#define PEER_JSON_MAX (8u * 4096u)
+
 /* Shared by a connection and its requests, which outlive it until they are audited. */
 struct peer {
     unsigned int ref_count;

@@ -6,7 +6,8 @@
 #ifndef MTLS_AGENT_POLICY_H
 #define MTLS_AGENT_POLICY_H
 
-#include "agent/peer.h"
+#include <stdbool.h>
+
 #include "common/protocol.h"
 
 enum policy_decision {
@@ -16,7 +17,6 @@ enum policy_decision {
 
 /* What is asked for. Everything borrowed. */
 struct policy_question {
-    const struct peer *peer;
     bool peer_is_served; /* own uid, or one of the configured users */
     enum key_policy key_policy;
     enum key_type key_type;

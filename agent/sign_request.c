@@ -234,7 +234,6 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
                                                    const char **ret_text)
 {
     const struct policy_question question = {
-        .peer = connection->peer,
         .peer_is_served = agent_serves(connection->agent, connection->peer),
         .key_policy = keyring_key_policy(key),
         .key_type = key->key->info.type,

@@ -87,7 +87,9 @@ int socket_file_lock(const char *path, int *ret_lock_fd)
     if (fd < 0)
         return socket_file_refuse("cannot open %s: %s", lock_path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return socket_file_refuse("an agent already runs at %s", path);
+        return errno == EWOULDBLOCK
+                   ? socket_file_refuse("an agent already runs at %s", path)
+                   : socket_file_refuse("cannot lock %s: %s", lock_path, strerror(errno));
     *ret_lock_fd = TAKE_FD(fd);
     return 0;
 }

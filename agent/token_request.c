@@ -31,8 +31,10 @@ static void token_match_add(struct token_match *match, struct module *module,
     size_t used = strlen(match->labels);
     char label[128];
 
-    (void)snprintf(match->labels + used, sizeof(match->labels) - used, "%s%s", used ? ", " : "",
-                   escape_text(token->label, label, sizeof(label)));
+    escape_text(token->label, label, sizeof(label));
+    if (strlen(label) + 2 < sizeof(match->labels) - used)
+        (void)snprintf(match->labels + used, sizeof(match->labels) - used, "%s%s", used ? ", " : "",
+                       label);
     match->module = module;
     match->token = token;
     match->count++;

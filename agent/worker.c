@@ -21,7 +21,8 @@
 /* Room for a window of ordinary requests and one of the largest size. */
 #define WORKER_SOCKET_BUFFER (2 * WIRE_FRAME_MAX)
 #define WORKER_PACKETS_PER_EVENT 32
-#define WORKER_DISMISS_MS 2000u /* for a dismissed worker to end by itself */
+#define WORKER_PACKETS_AT_END 4096 /* more than its socket holds */
+#define WORKER_DISMISS_MS 2000u    /* for a dismissed worker to end by itself */
 /* Signatures that take less than this are handed over several at a time: the worker then goes from
  * one to the next without waking us. Slower ones go one per thread, so that no client's request is
  * more than one signature away from its turn. */
@@ -87,7 +88,8 @@ void worker_dismiss(struct worker *worker)
 
 static void worker_invalid(struct worker *worker, const char *what)
 {
-    log_error("%s: ended, because it sent %s", worker->name, what);
+    if (worker->state != WORKER_STATE_ENDING)
+        log_error("%s: ended, because it sent %s", worker->name, what);
     worker_kill(worker, WORKER_END_INVALID);
 }
 
@@ -315,8 +317,8 @@ static int worker_handle_exit(sd_event_source *source, const siginfo_t *info, vo
     struct worker *worker = userdata;
 
     (void)source;
-    /* What it sent before its end still counts. */
-    while (worker->io && worker_receive(worker) > 0)
+    /* What it sent before its end still counts; but a child of its own may go on sending. */
+    for (int i = 0; i < WORKER_PACKETS_AT_END && worker->io && worker_receive(worker) > 0; i++)
         continue;
     if (worker->log)
         child_log_drain(worker->log);
@@ -638,13 +640,13 @@ static bool worker_login_is_late(struct worker *worker, uint64_t now_ms, uint32_
     if (!worker->login_is_pending)
         return false;
     if (worker->login_is_logout)
-        return now_ms - worker->login_since_ms > timeout_ms;
+        return clock_is_over(now_ms, worker->login_since_ms, timeout_ms);
     if (worker_may_have_tried_pin(worker)) {
         if (worker->login_call_since_ms == 0)
             worker->login_call_since_ms = now_ms;
-        return now_ms - worker->login_call_since_ms > timeout_ms;
+        return clock_is_over(now_ms, worker->login_call_since_ms, timeout_ms);
     }
-    return now_ms - worker->login_since_ms > (uint64_t)timeout_ms + pin_timeout_ms;
+    return clock_is_over(now_ms, worker->login_since_ms, (uint64_t)timeout_ms + pin_timeout_ms);
 }
 
 static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64_t now_ms,
@@ -659,7 +661,7 @@ static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64
     if (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
                                                     memory_order_acquire) == WORKER_SLOT_QUEUED)
         allowed_ms += pin_timeout_ms;
-    return now_ms - worker->slots[slot].sent_us / 1000 > allowed_ms;
+    return clock_is_over(now_ms, worker->slots[slot].sent_us / 1000, allowed_ms);
 }
 
 bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
@@ -667,8 +669,9 @@ bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
 {
     if (worker->state == WORKER_STATE_ENDING)
         return worker->end == WORKER_END_RETIRED &&
-               now_ms - worker->state_since_ms > WORKER_DISMISS_MS;
-    if (worker->state == WORKER_STATE_LOADING && now_ms - worker->state_since_ms > timeout_ms)
+               clock_is_over(now_ms, worker->state_since_ms, WORKER_DISMISS_MS);
+    if (worker->state == WORKER_STATE_LOADING &&
+        clock_is_over(now_ms, worker->state_since_ms, timeout_ms))
         return true;
     if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))
         return true;

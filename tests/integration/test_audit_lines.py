@@ -160,25 +160,37 @@ class TestRefused(AuditTest):
 class TestUntrustedText(AuditTest):
     EVIL = 'a"b\\c\n{"result":"ok"}\x1b[2J\x7f\u202e'
 
-    def test_program_with_an_evil_name(self):
-        """The line stays one line, and JSON gives the name back as it is."""
-        token, agent = self.audited()
-        directory = token.dir / "bin"
-        directory.mkdir()
-        program = directory / self.EVIL.replace("/", "")
+    def sign_with(self, agent, program):
+        """A signature for a copy of Python at the path @program."""
+        os.makedirs(os.path.dirname(program))
         shutil.copy(os.path.realpath(sys.executable), program)
         script = (
             "import sys; sys.path.insert(0, sys.argv[1]); import wire, tls_messages\n"
             "c = wire.Wire(sys.argv[2]); k = c.keys()[0]\n"
             "c.sign(k.hash, wire.ECDSA_SHA256, wire.Kind.TLS13, tls_messages.certificate_verify())")
         process = self.start_process(program, "-c", script, os.path.dirname(__file__),
-                                     agent.socket)
+                                     agent.socket, env={**os.environ, "PYTHONHOME":
+                                         f"{sys.base_prefix}:{sys.base_exec_prefix}"})
         self.assertEqual(process.wait(20), 0)
+
+    def test_program_with_an_evil_name(self):
+        """The line stays one line, and JSON gives the name back as it is."""
+        token, agent = self.audited()
+        program = token.dir / "bin" / self.EVIL.replace("/", "")
+        self.sign_with(agent, program)
         (line,) = self.lines(agent)
         self.assertEqual(line["exe"], str(program))
         raw = agent.audit_file.read_text()
         self.assertEqual(len(raw.splitlines()), 1)
         self.assertFalse(re.search(r"[\x00-\x09\x0b-\x1f]", raw))
+
+    def test_program_with_the_longest_name(self):
+        """Six characters of JSON for each of 4,000 bytes: there is a line all the same."""
+        token, agent = self.audited()
+        program = os.path.join(token.dir, *["\1" * 240] * 16, "python3")
+        self.sign_with(agent, program)
+        (line,) = self.lines(agent)
+        self.assertEqual(line["exe"], program)
 
     def test_key_with_an_evil_label(self):
         token = self.faulty_token(keys={'k"\\\x1b[31m': "EC:prime256v1"})

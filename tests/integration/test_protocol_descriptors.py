@@ -2,6 +2,7 @@
 """Descriptors that travel with a frame: one pipe with UNLOCK, and never anything else."""
 
 import os
+import signal
 import socket
 
 import harness
@@ -133,6 +134,37 @@ class TestUnlockDescriptor(IntegrationTest):
             self.client.call(wire.unlock, "demo", fds=[write_end])
         self.assertIn(caught.exception.code, (Code.PROTO, Code.PIN))
         self.assert_still_works()
+
+    def pipe_with_pin(self):
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        os.write(write_end, self.the_token.pin.encode())
+        os.close(write_end)
+        return read_end
+
+    def test_requests_may_stand_before_it_unanswered(self):
+        """The kernel may hand over several frames with the descriptor of the last one."""
+        os.kill(self.the_agent.pid, signal.SIGSTOP)
+        try:
+            self.client.send(wire.list_keys(71))
+            self.client.send(wire.status(72))
+            self.client.send(wire.unlock(73, "demo"), fds=[self.pipe_with_pin()])
+        finally:
+            os.kill(self.the_agent.pid, signal.SIGCONT)
+        self.assertEqual([type(self.client.wait(i)) for i in (71, 72, 73)],
+                         [wire.ListReply, wire.Status, wire.Done])
+
+    def test_its_descriptor_goes_with_it_when_its_id_is_under_way(self):
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        before = self.the_agent.fd_count()
+        self.client.send(wire.unlock(77, "demo"), fds=[read_end])
+        self.client.send(wire.unlock(77, "demo"), fds=[read_end])
+        self.assertEqual(self.client.wait(77).code, Code.PROTO)
+        os.write(write_end, self.the_token.pin.encode())
+        os.close(write_end)
+        self.assertIsInstance(self.client.wait(77), wire.Done)
+        poll_until(lambda: self.the_agent.fd_count() <= before, what="descriptors closed")
 
     def test_a_pipe_that_is_never_written_delays_no_one_else(self):
         read_end, write_end = os.pipe()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A module that disturbs its process or talks without end: it stays within the worker."""
 
+import os
 import re
+import sys
+import tempfile
 
 from faults import FaultTest, main
 from harness import needs_root
@@ -9,6 +12,28 @@ from wire import ModuleState
 
 SPAM = 50 * 1000 * 1000  # bytes
 LOG_MAX = 200 * 1000     # bytes that may come of it in the agent's log
+
+
+class TestChildOfTheModule(FaultTest):
+    def test_it_cannot_keep_the_agent_busy(self):
+        """The module's process ends, but a child of it still sends what no worker sends."""
+        token = self.faulty_token()
+        helpers = tempfile.TemporaryDirectory(prefix="mtls-helpers-")
+        self.addCleanup(helpers.cleanup)
+        script = os.path.join(helpers.name, "token-worker")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!{sys.executable} -IS\n"
+                       "import os\n"
+                       "if 0 in [os.fork() for _ in range(4)]:\n"
+                       "    while True:\n"
+                       "        os.write(3, b'x')\n"
+                       "os.read(3, 1)\n")
+        os.chmod(script, 0o755)
+        agent = self.serve(token, ready=False, workers=1,
+                           agent_options={"env": {"MTLS_AGENT_LIBEXECDIR": helpers.name}})
+        self.wait_module(agent, lambda m: m.state == ModuleState.BACKOFF)
+        self.assert_serves(agent)
+        self.assertLess(len(agent.log()), 10000)
 
 
 class TestProcessState(FaultTest):

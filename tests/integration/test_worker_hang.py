@@ -54,6 +54,17 @@ class TestHangInSign(FaultTest):
         self.assertGreater(seconds, 0.25)
         self.assertLess(seconds, 0.3 + self.SLACK)
 
+    def test_connections_outlive_a_crowd_of_timeouts(self):
+        """Answering hundreds of them takes longer than a tick of the clock that they share."""
+        token, agent = self.hanging(timeout="30s")
+        clients = [self.connect(agent) for _ in range(40)]
+        requests = [(client, self.ask(client, token.keys["work"], 500))
+                    for client in clients for _ in range(20)]
+        for client, request in requests:
+            self.assertEqual(client.wait(request).code, Code.TIMEOUT)
+        for client in clients:
+            self.assertEqual(client.status().pid, agent.pid)
+
     def test_other_module_does_not_wait(self):
         other = self.other_token()
         token, agent = self.hanging(other)

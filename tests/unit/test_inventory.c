@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one worker may report: it is bounded, whatever the worker says. */
+#include "agent/inventory.h"
+
+#include <string.h>
+
+#include "common/frame.h"
+#include "unit.h"
+
+static int setup(void **state)
+{
+    *state = inventory_new();
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)inventory_unref(*state);
+    return 0;
+}
+
+/* The answer to one more token, number @number. */
+static int add_token(struct inventory *inventory, uint32_t number)
+{
+    const struct worker_token token = {.token = number};
+    struct wire_writer writer;
+    struct frame frame;
+
+    wire_writer_init(&writer, WIRE_FRAME_MAX);
+    assert_int_equal(worker_token_encode(&writer, &token), 0);
+    assert_int_equal(frame_parse((struct wire_span){writer.data, writer.len}, &frame), 0);
+    int r = inventory_add_token(inventory, frame.body);
+    wire_writer_deinit(&writer);
+    return r;
+}
+
+/* The answer to one more key of token 0, whose certificate has @cert_len bytes. */
+static int add_key(struct inventory *inventory, size_t cert_len)
+{
+    static const uint8_t cert[PROTOCOL_DER_MAX];
+    struct worker_key key = {
+        .type = KEY_TYPE_EC, .spki = WIRE_SPAN_LITERAL("spki"), .cert_count = 1};
+    struct wire_writer writer;
+    struct frame frame;
+
+    key.certs[0] = (struct wire_span){cert, cert_len};
+    wire_writer_init(&writer, WIRE_FRAME_MAX);
+    assert_int_equal(worker_key_encode(&writer, &key), 0);
+    assert_int_equal(frame_parse((struct wire_span){writer.data, writer.len}, &frame), 0);
+    int r = inventory_add_key(inventory, frame.body);
+    wire_writer_deinit(&writer);
+    return r;
+}
+
+static void test_add_token_beyond_the_limit_is_refused(void **state)
+{
+    for (uint32_t i = 0; i < WORKER_TOKENS_MAX; i++)
+        assert_int_equal(add_token(*state, i), 0);
+    assert_int_equal(add_token(*state, WORKER_TOKENS_MAX), WIRE_E_MALFORMED);
+}
+
+static void test_add_key_of_an_unknown_token_is_refused(void **state)
+{
+    assert_int_equal(add_key(*state, 1), WIRE_E_MALFORMED);
+}
+
+static void test_add_key_beyond_the_memory_is_refused(void **state)
+{
+    struct inventory *inventory = *state;
+    size_t count = 0;
+
+    assert_int_equal(add_token(inventory, 0), 0);
+    while (count < WORKER_KEYS_MAX && add_key(inventory, PROTOCOL_DER_MAX) == 0)
+        count++;
+    assert_in_range(count, 1000, INVENTORY_LEN_MAX / PROTOCOL_DER_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_add_token_beyond_the_limit_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_add_key_of_an_unknown_token_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_add_key_beyond_the_memory_is_refused, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
