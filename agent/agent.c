@@ -162,6 +162,11 @@ static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring
     return 0;
 }
 
+static void agent_tell_keys_changed(struct agent *agent)
+{
+    agent_broadcast(agent, EVENT_KEYS_CHANGED, "", "the list of keys may have changed");
+}
+
 void agent_keys_changed(struct agent *agent)
 {
     struct keyring *keyring = NULL;
@@ -173,7 +178,7 @@ void agent_keys_changed(struct agent *agent)
     }
     (void)keyring_free(agent->keyring);
     agent->keyring = keyring;
-    agent_broadcast(agent, EVENT_KEYS_CHANGED, "", "the list of keys may have changed");
+    agent_tell_keys_changed(agent);
 }
 
 int agent_add_module(struct agent *agent, struct config *owner, const struct config_module *config)
@@ -191,7 +196,8 @@ int agent_add_module(struct agent *agent, struct config *owner, const struct con
 void agent_module_left(struct agent *agent, struct module *module)
 {
     list_remove(&module->link);
-    agent_keys_changed(agent);
+    keyring_forget(agent->keyring, module);
+    agent_tell_keys_changed(agent);
     list_for_each (link, &agent->connections)
         fair_lines_forget(&list_entry(link, struct connection, link)->lines, module);
     (void)module_free(module);
@@ -333,6 +339,16 @@ static int agent_load_config(struct agent *agent)
     return 0;
 }
 
+/* Users that are not served any more get the answers that they wait for, and no further ones. */
+static void agent_dismiss_strangers(struct agent *agent)
+{
+    list_for_each_safe (link, &agent->connections) {
+        struct connection *connection = list_entry(link, struct connection, link);
+        if (!agent_serves(agent, connection->peer))
+            connection_stop_reading(connection);
+    }
+}
+
 static void agent_reload(struct agent *agent)
 {
     int r = agent_load_config(agent);
@@ -346,6 +362,7 @@ static void agent_reload(struct agent *agent)
     }
     agent_apply_modules(agent);
     agent_keys_changed(agent);
+    agent_dismiss_strangers(agent);
     log_info("the configuration was loaded");
 }
 

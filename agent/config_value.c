@@ -280,9 +280,9 @@ static int config_hash_key(X509 *x509, uint8_t ret_hash[static PROTOCOL_KEY_HASH
 
     if (len <= 0)
         return -ENOMEM;
-    (void)SHA256(spki, (size_t)len, ret_hash);
+    const uint8_t *hash = SHA256(spki, (size_t)len, ret_hash);
     OPENSSL_free(spki);
-    return 0;
+    return hash ? 0 : -ENOMEM;
 }
 
 static int config_cert_from_x509(X509 *x509, struct config_cert *ret_cert)

@@ -205,6 +205,13 @@ static void connection_handle_frames(struct connection *connection)
     connection_note_frames(connection, got_whole_frame);
 }
 
+void connection_stop_reading(struct connection *connection)
+{
+    connection->is_read_closed = true;
+    connection->subscription_id = 0;
+    connection_send(connection);
+}
+
 void connection_resume(struct connection *connection)
 {
     if (!connection->is_parked)

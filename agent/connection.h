@@ -68,6 +68,10 @@ void connection_send(struct connection *connection);
 void connection_send_error(struct connection *connection, uint32_t id,
                            enum protocol_error_code code, const char *text);
 
+/** connection_stop_reading() - no further requests and events; it closes after what is in flight.
+ */
+void connection_stop_reading(struct connection *connection);
+
 /** connection_resume() - handle the frames that waited while it was parked. */
 void connection_resume(struct connection *connection);
 

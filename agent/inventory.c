@@ -91,7 +91,8 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
         return r;
     if (key.info.spki.len == 0 || !inventory_find_token(inventory, key.info.token))
         return WIRE_E_MALFORMED;
-    (void)SHA256(key.info.spki.data, key.info.spki.len, key.hash);
+    if (!SHA256(key.info.spki.data, key.info.spki.len, key.hash))
+        return -ENOMEM;
     key.blob = TAKE_PTR(blob);
     inventory->len += body.len;
     inventory->keys[inventory->key_count++] = key;

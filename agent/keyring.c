@@ -23,14 +23,18 @@ struct keyring *keyring_new(struct config *config)
     return keyring;
 }
 
+static void keyring_key_deinit(struct keyring_key *key)
+{
+    free(key->name);
+    (void)inventory_unref(key->inventory);
+}
+
 struct keyring *keyring_free(struct keyring *keyring)
 {
     if (!keyring)
         return NULL;
-    for (size_t i = 0; i < keyring->key_count; i++) {
-        free(keyring->keys[i].name);
-        (void)inventory_unref(keyring->keys[i].inventory);
-    }
+    for (size_t i = 0; i < keyring->key_count; i++)
+        keyring_key_deinit(&keyring->keys[i]);
     free(keyring->keys);
     free(keyring->by_hash);
     (void)config_unref(keyring->config);
@@ -114,6 +118,15 @@ static int keyring_compare(const void *a, const void *b, void *userdata)
     return *left < *right ? -1 : *left > *right;
 }
 
+static void keyring_sort(struct keyring *keyring)
+{
+    for (size_t i = 0; i < keyring->key_count; i++)
+        keyring->by_hash[i] = i;
+    if (keyring->key_count > 0)
+        qsort_r(keyring->by_hash, keyring->key_count, sizeof(*keyring->by_hash), keyring_compare,
+                keyring);
+}
+
 int keyring_finish(struct keyring *keyring)
 {
     if (keyring->key_count == 0)
@@ -121,11 +134,22 @@ int keyring_finish(struct keyring *keyring)
     keyring->by_hash = calloc(keyring->key_count, sizeof(*keyring->by_hash));
     if (!keyring->by_hash)
         return -ENOMEM;
-    for (size_t i = 0; i < keyring->key_count; i++)
-        keyring->by_hash[i] = i;
-    qsort_r(keyring->by_hash, keyring->key_count, sizeof(*keyring->by_hash), keyring_compare,
-            keyring);
+    keyring_sort(keyring);
     return 0;
+}
+
+void keyring_forget(struct keyring *keyring, const struct module *module)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < keyring->key_count; i++) {
+        if (keyring->keys[i].module == module)
+            keyring_key_deinit(&keyring->keys[i]);
+        else
+            keyring->keys[kept++] = keyring->keys[i];
+    }
+    keyring->key_count = kept;
+    keyring_sort(keyring);
 }
 
 const struct keyring_key *keyring_find(const struct keyring *keyring,

@@ -18,7 +18,7 @@ struct keyring_key {
     const struct inventory_key *key;
     const struct worker_token *token;
     struct inventory *inventory;     /* a reference */
-    struct module *module;           /* borrowed: modules outlive the keyring that names them */
+    struct module *module;           /* borrowed until keyring_forget() */
     const struct config_key *config; /* NULL: no section names it */
 };
 
@@ -42,6 +42,9 @@ int keyring_add(struct keyring *keyring, struct module *module,
 
 /** keyring_finish() - build the index; afterwards nothing is added. Return: 0, or -ENOMEM. */
 int keyring_finish(struct keyring *keyring) _must_check_;
+
+/** keyring_forget() - the keys of a module that goes; takes no memory. */
+void keyring_forget(struct keyring *keyring, const struct module *module);
 
 /** keyring_find() - by SPKI hash; NULL: none. */
 const struct keyring_key *keyring_find(const struct keyring *keyring,

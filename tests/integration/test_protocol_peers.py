@@ -32,6 +32,15 @@ print(received.hex())
 """
 
 
+_CONNECT_AND_PASS_ON = """
+import array, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))]
+socket.socket(fileno=int(sys.argv[2])).sendmsg([b"x"], rights)
+"""
+
+
 def reply_type_as(agent, *command):
     """The type of the first frame that a client started by @command gets; None: just closed."""
     done = subprocess.run([*command, sys.executable, "-I", "-c", _CONNECT, str(agent.socket),
@@ -41,6 +50,19 @@ def reply_type_as(agent, *command):
         raise AssertionError(done.stderr)
     received = bytes.fromhex(done.stdout.strip())
     return wire.Type(received[4]) if received else None
+
+
+def connected_as(test, agent, *command):
+    """A socket that a process started by @command connected; it is in our hands now."""
+    ours, theirs = socket.socketpair()
+    test.addCleanup(ours.close)
+    with theirs:
+        subprocess.run([*command, sys.executable, "-I", "-c", _CONNECT_AND_PASS_ON,
+                        str(agent.socket), str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                       check=True, timeout=30)
+    client = _received_socket(ours)
+    test.addCleanup(client.close)
+    return client
 
 
 def as_uid(uid):
@@ -99,6 +121,15 @@ class TestOtherUsers(PeerTest):
         agent.reload("[agent]\n")
         self.assert_turned_away(agent, *as_uid(OTHER_UID))
 
+    def test_connection_of_a_user_that_a_reload_takes_away_is_closed(self):
+        agent = self.agent(f"[agent]\nusers = {OTHER_UID}\n")
+        self.open_to_all(agent)
+        client = wire.Wire.adopt(connected_as(self, agent, *as_uid(OTHER_UID)))
+        client.greet()
+        client.subscribe()
+        agent.reload("[agent]\n")
+        client.wait_closed()
+
     def test_root_is_no_exception(self):
         agent = self.agent(uid=OTHER_UID)
         self.assert_turned_away(agent)
@@ -108,17 +139,7 @@ class TestOtherUsers(PeerTest):
         """A socket connected by another user and then inherited by ours stays theirs."""
         agent = self.agent()
         self.open_to_all(agent)
-        ours, theirs = socket.socketpair()
-        self.addCleanup(ours.close)
-        code = ("import array,socket,sys\n"
-                "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
-                "socket.socket(fileno=int(sys.argv[2])).sendmsg([b'x'], [(socket.SOL_SOCKET,"
-                "socket.SCM_RIGHTS, array.array('i', [s.fileno()]))])\n")
-        subprocess.run([*as_uid(OTHER_UID), sys.executable, "-I", "-c", code, str(agent.socket),
-                        str(theirs.fileno())], pass_fds=[theirs.fileno()], check=True, timeout=30)
-        theirs.close()
-        client = _received_socket(ours)
-        self.addCleanup(client.close)
+        client = connected_as(self, agent, *as_uid(OTHER_UID))
         client.settimeout(10)
         try:
             client.sendall(wire.hello())
@@ -172,14 +193,11 @@ class TestPeerProcess(PeerTest):
         agent.wait_keys()
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
-        code = ("import array,socket,sys\n"
-                "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
-                "socket.socket(fileno=int(sys.argv[2])).sendmsg([b'x'], [(socket.SOL_SOCKET,"
-                "socket.SCM_RIGHTS, array.array('i', [s.fileno()]))])\n")
         agent.process.send_signal(harness.signal.SIGSTOP)  # it accepts after the peer has ended
         try:
-            child = subprocess.Popen([sys.executable, "-I", "-c", code, str(agent.socket),
-                                      str(theirs.fileno())], pass_fds=[theirs.fileno()])
+            child = subprocess.Popen([sys.executable, "-I", "-c", _CONNECT_AND_PASS_ON,
+                                      str(agent.socket), str(theirs.fileno())],
+                                     pass_fds=[theirs.fileno()])
             self.assertEqual(child.wait(30), 0)
         finally:
             agent.process.send_signal(harness.signal.SIGCONT)
