@@ -168,8 +168,8 @@ bool module_login_step(struct module *module, struct worker *worker)
 }
 
 /* Remembers what came out of a login, in words for the status. */
-static void module_login_record(struct module *module, struct module_token *token,
-                                const struct worker_reply *reply)
+static void module_login_record(struct module *module, const struct worker *worker,
+                                struct module_token *token, const struct worker_reply *reply)
 {
     char detail[PROTOCOL_TEXT_MAX / 2];
 
@@ -178,7 +178,9 @@ static void module_login_record(struct module *module, struct module_token *toke
         /* A person's PIN says nothing about the source's. */
         token->pin_is_bad &= module->login_is_by_person;
         token->is_blocked = false;
-        token->is_locked_by_person = false;
+        /* Only a person unlocks, and not in a worker that a later `mtls lock` has ended. */
+        if (module->login_is_by_person && worker->state == WORKER_STATE_READY)
+            token->is_locked_by_person = false;
         if (!token->pin_is_bad)
             token->text[0] = '\0';
         return;
@@ -210,11 +212,18 @@ void module_login_note_context(struct module *module, const struct worker_token 
 }
 
 /* The answer of a login that a person asked for. */
-static void module_login_answer(struct request *request, const struct worker_reply *reply)
+static void module_login_answer(struct request *request, const struct worker *worker,
+                                const struct worker_reply *reply)
 {
     char text[PROTOCOL_TEXT_MAX];
     enum protocol_error_code code = PROTOCOL_E_PIN;
 
+    if (reply->result == WORKER_OK && worker->state != WORKER_STATE_READY) {
+        token_request_fail(request, PROTOCOL_E_BUSY,
+                           "the login ended with its process, which is being replaced: the token "
+                           "was locked, or the configuration loaded; try again");
+        return;
+    }
     if (reply->result == WORKER_OK) {
         token_request_succeed(request);
         return;
@@ -243,7 +252,7 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
     char label[256];
 
     if (known)
-        module_login_record(module, known, reply);
+        module_login_record(module, worker, known, reply);
     if (token && reply->result != WORKER_OK)
         log_warning("%s: login to token \"%s\" failed: %s", worker->name,
                     escape_text(token->info.label, label, sizeof(label)),
@@ -256,7 +265,7 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
         module_login_tell(module, &token->info,
                           reply->result == WORKER_OK ? "unlocked" : "not unlocked");
     if (request)
-        module_login_answer(request, reply);
+        module_login_answer(request, worker, reply);
 }
 
 /* Notes that the source's PIN may be one of the tries that the token counted. */

@@ -123,6 +123,35 @@ class TestPerson(LoginTest):
         self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
         self.assertEqual(self.token_status(agent).state, TokenState.LOCKED)
 
+    def test_lock_wins_over_a_login_under_way(self):
+        """Also over one that the module finishes after the lock."""
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        for worker in agent.workers():
+            os.kill(worker, signal.SIGKILL)
+        logins = token.calls("C_Login")
+        token.rules("C_Login delay 1000 1")
+        token.wait_calls("C_Login", logins + 1)
+        with agent.connect() as client:
+            client.lock()
+        agent.wait_for_log("(?s)ready with.*ready with")
+        self.assertEqual(self.token_status(agent).state, TokenState.LOCKED)
+        self.assertEqual(token.calls("C_Login"), logins + 1)
+
+    def test_lock_during_an_unlock_is_told_to_who_unlocks(self):
+        token = self.faulty_token()
+        agent = self.serve(token, ready=False, pin="ask", workers=1)
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        token.rules("C_Login delay 500 1")
+        client = self.connect(agent)
+        self.send_unlock(client, token.pin)
+        token.wait_calls("C_Login")
+        with agent.connect() as other:
+            other.lock()
+        self.assertIn(client.wait(client.last_id).code, (Code.BUSY, Code.INTERNAL))
+        client.unlock(token.pin)
+        self.assert_signs(client, token.keys["work"])
+
     def test_unlock_does_not_make_a_bad_source_good(self):
         """The source's PIN stays refused: the next worker does not try it again."""
         token = self.faulty_token()
