@@ -123,12 +123,14 @@ void sign_request_expire(struct sign_request *request)
                           "the token was not free within the time that the client gave");
         return;
     }
+    /* Nobody waits for it any more: it is audited as what becomes of it. */
+    if (!connection)
+        return;
     request->is_answered = true;
     request->agent->counters.failures++;
     connection_remove_request(&request->request);
-    if (connection)
-        connection_send_error(connection, id, PROTOCOL_E_TIMEOUT,
-                              "the token did not answer within the time that the client gave");
+    connection_send_error(connection, id, PROTOCOL_E_TIMEOUT,
+                          "the token did not answer within the time that the client gave");
 }
 
 /* The client left. What no worker has yet is never shown to the token. */

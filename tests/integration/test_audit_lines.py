@@ -69,6 +69,16 @@ class TestLine(AuditTest):
         self.assertGreaterEqual(line["ms"], 0)
         self.assertLess(line["ms"], 10000)
 
+    def test_signature_whose_client_left_before_its_deadline_passed(self):
+        """The token made it: that nobody waited any more is another matter."""
+        token, agent = self.audited()
+        token.rules("C_Sign delay 1000")
+        with agent.connect() as client:
+            self.ask(client, token.keys["work"], 300)
+            token.wait_calls("C_Sign")
+        (line,) = self.lines(agent)
+        self.assertEqual((line["result"], line["client"]), ("ok", "gone"))
+
     def test_time_is_now_in_utc(self):
         _, _, line = self.one_line()
         self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
