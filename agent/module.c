@@ -350,6 +350,8 @@ static void module_on_login_reply(struct worker *worker, const struct worker_rep
         return;
     }
     module_login_handle_reply(module, worker, reply);
+    if (reply->result == WORKER_E_STATE_LOST)
+        module->failures++; /* the next one starts after a pause */
     if (reply->result == WORKER_E_STATE_LOST || worker->state == WORKER_STATE_RETIRING)
         module_retire(worker);
     else if (worker->state == WORKER_STATE_READY)

@@ -190,7 +190,12 @@ static void module_login_record(struct module *module, const struct worker *work
         (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(module->login_source));
     if (reply->result == WORKER_E_PIN_BLOCKED)
         token->is_blocked = true;
-    if (!module->login_is_by_person)
+    if (module->login_is_by_person)
+        return;
+    /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
+    if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))
+        module_login_note(token, "%s", detail);
+    else
         module_login_note_bad_source(token, detail);
 }
 

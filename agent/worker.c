@@ -628,10 +628,10 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
 
 bool worker_may_have_tried_pin(const struct worker *worker)
 {
-    return worker->login_is_pending && !worker->login_is_logout &&
+    return !worker->login_is_logout &&
            (worker->login_call_since_ms > 0 ||
             atomic_load_explicit(&worker->ledger->login, memory_order_acquire) ==
-                WORKER_LOGIN_CALLING);
+                WORKER_LOGIN_CALLED);
 }
 
 static bool worker_login_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,

@@ -161,7 +161,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
  */
 struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_signing);
 
-/** worker_may_have_tried_pin() - the login under way has reached C_Login. */
+/** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login. */
 bool worker_may_have_tried_pin(const struct worker *worker);
 
 /**

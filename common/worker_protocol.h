@@ -58,12 +58,12 @@ enum worker_slot_state {
     WORKER_SLOT_SIGNING = 2,
 };
 
-/* Where a login is. The core writes WAITING with the request, the worker CALLING just before
- * C_Login and WAITING after it: only a call of the module has the module's deadline, and a PIN that
- * may have reached the token is not given a second time. */
+/* Where a login is. The core writes WAITING with the request, the worker CALLED just before
+ * C_Login: from then on the module's deadline runs, and a PIN that may have reached the token is
+ * not given a second time. */
 enum worker_login_state {
     WORKER_LOGIN_WAITING = 0,
-    WORKER_LOGIN_CALLING = 1,
+    WORKER_LOGIN_CALLED = 1,
 };
 
 struct worker_ledger {

@@ -82,9 +82,8 @@ static void login_once(struct worker *worker, struct token *token, const struct 
                        struct login_outcome *outcome)
 {
     ERR_clear_error();
-    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_CALLING, memory_order_release);
+    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_CALLED, memory_order_release);
     int r = PKCS11_login(token->slot, 0, (const char *)pin->data);
-    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_WAITING, memory_order_release);
     CK_RV rv = r == 0 ? CKR_OK : module_error();
 
     if (r != 0) {

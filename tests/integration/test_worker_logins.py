@@ -8,7 +8,7 @@ import time
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind
+from harness import Code, Kind, poll_until
 from softhsm import run
 from wire import ModuleState, TokenState
 
@@ -37,6 +37,40 @@ class LoginTest(FaultTest):
         os.close(writer)
         client.send(wire.unlock(client.next_id(), selector), [reader])
         os.close(reader)
+
+
+class TestTokenNotReady(LoginTest):
+    """As after a resume: the reader answers with errors for a moment."""
+
+    def asked(self, *rules):
+        """An agent whose source is being asked; then the rules hold."""
+        token = self.faulty_token()
+        runs = token.dir / "runs"
+        agent = self.serve(token, ready=False, workers=1,
+                           pin=f"command:echo run >> {runs}; sleep 0.5; echo {token.pin}")
+        poll_until(runs.exists, what="the source is asked")
+        token.rules(*rules)
+        return token, agent, runs
+
+    def test_trouble_before_the_login_costs_no_try_and_no_person(self):
+        for function in ("C_GetTokenInfo", "C_OpenSession"):
+            with self.subTest(function):
+                token, agent, _ = self.asked(f"{function} rv 30 1")
+                agent.wait_keys()
+                self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_trouble_that_stays_is_met_with_pauses(self):
+        token, agent, runs = self.asked("C_GetTokenInfo rv 30")
+        self.wait_module(agent, lambda m: m.state == ModuleState.BACKOFF)
+        self.assertLess(len(runs.read_text().splitlines()), 6)
+        token.rules()
+        agent.wait_keys()
+
+    def test_trouble_in_the_login_is_not_met_with_a_second_one(self):
+        token, agent, runs = self.asked("C_Login rv 30 1")
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        time.sleep(1)  # what is observed is that nothing happens
+        self.assertEqual(runs.read_text(), "run\n")
 
 
 class TestReload(LoginTest):
