@@ -222,6 +222,12 @@ class Agent:
     def workers(self):
         return self.children("token-worker")
 
+    def kill_workers(self, count=None):
+        """SIGKILL to the workers, or the first @count of them, that are there at this moment."""
+        for pid in self.workers()[:count]:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
+
     def fd_count(self):
         return len(os.listdir(look_inside(self.pid, "fd")))
 

@@ -8,11 +8,12 @@ import os
 import re
 import select
 import shutil
-import socket
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+
+from servers import free_port
 
 BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or Path(__file__).resolve().parents[2] / "build")
 PROVIDER_DIR = os.environ.get("MTLS_PROVIDER_DIR") or str(BUILD_ROOT / "client/provider")
@@ -54,12 +55,6 @@ def reference(uri):
     lines = re.findall(".{1,64}", base64.b64encode(body).decode())
     label = "MTLS AGENT KEY REFERENCE"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(*args, env=None, check=True, stdin=b"", timeout=DEADLINE):

@@ -13,10 +13,20 @@ import softhsm
 from harness import poll_until
 
 
+_reserved = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is given to nobody else while this process lives.
+
+    Its socket stays bound without listening: with SO_REUSEADDR, which servers set as well, one that
+    names the port can have it, and whoever asks for any free port cannot.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    _reserved.append(probe)
+    return probe.getsockname()[1]
 
 
 def listens(port):

@@ -31,13 +31,18 @@ def environment_of(pid):
     return dict(entry.decode().split("=", 1) for entry in entries if entry)
 
 
-def sockets_of(pid):
-    """Inodes of the sockets that a process has open."""
+def targets_of(pid):
+    """What the descriptors of a process are."""
     found = set()
     for fd in look_inside(pid, "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed while we look
             found.add(os.readlink(fd))
-    return {target for target in found if target.startswith("socket:")}
+    return found
+
+
+def sockets_of(pid):
+    """Inodes of the sockets that a process has open."""
+    return {target for target in targets_of(pid) if target.startswith("socket:")}
 
 
 class StartTest(IntegrationTest):
@@ -161,8 +166,7 @@ class TestInheritedDescriptors(StartTest):
         with tempfile.NamedTemporaryFile(prefix="mtls-secret-") as secret:
             agent = self.start(pass_fds=[secret.fileno()])
             for pid in agent.workers():
-                targets = {os.readlink(fd) for fd in look_inside(pid, "fd").iterdir()}
-                self.assertNotIn(secret.name, targets)
+                self.assertNotIn(secret.name, targets_of(pid))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from harness import Code, IntegrationTest, ServedTest, poll_until
 
 
 class DescriptorTest(ServedTest):
+    MODULE_OPTIONS = {"workers": 1}  # a second one that starts late would change the count
+
     def descriptors(self, count):
         read_end, write_end = os.pipe()
         os.close(write_end)

@@ -12,6 +12,8 @@ from wire import Code, Kind, Type, frame, string, u32, u8
 
 
 class FrameTest(ServedTest):
+    MODULE_OPTIONS = {"workers": 1}  # a second one that starts late would add to the log
+
     def assert_closed_without_reply(self, data, greet=True):
         client = self.client(greet=greet)
         client.send(data)

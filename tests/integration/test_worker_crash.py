@@ -148,8 +148,7 @@ class TestWorkerKilledUnderLoad(FaultTest):
             thread.start()
         end = time.monotonic() + self.SECONDS
         while time.monotonic() < end:
-            for worker in agent.workers()[:1]:
-                os.kill(worker, signal.SIGKILL)
+            agent.kill_workers(1)
             stop.wait(0.15)
         stop.set()
         for thread in threads:

@@ -25,8 +25,7 @@ class ResourceTest(FaultTest):
         """With the limit at @value a dead worker cannot be replaced."""
         client = self.connect(agent)
         before = set_limit(agent, limit, value)
-        for worker in agent.workers():
-            os.kill(worker, signal.SIGKILL)
+        agent.kill_workers()
         self.wait_module(agent_over(client, agent), lambda m: m.state == ModuleState.BACKOFF)
         seconds = self.timed(self.assert_refused, Code.BUSY, self.sign, client, key)
         self.assertLess(seconds, 0.5)
