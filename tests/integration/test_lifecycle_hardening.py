@@ -114,6 +114,27 @@ class TestHardening(IntegrationTest):
                              wrap=[sys.executable, "-c", activate, str(sock.fileno())])
         self.assertEqual(self.probe(pids), [])
 
+    def asking(self, **kwargs):
+        """An ask-pin that waits for its command."""
+        agent = self.agent(self.the_token.config(pin="command:exec sleep 60"), **kwargs)
+        return harness.poll_until(lambda: agent.children("ask-pin"), what="ask-pin runs")
+
+    def harden_is_over(self, pid):
+        return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+
+    @needs_root
+    def test_own_user_cannot_look_into_a_pin_source_that_is_asked(self):
+        self.the_token.give_to(OTHER_UID)
+        pids = self.asking(uid=OTHER_UID)
+        harness.poll_until(lambda: all(map(self.harden_is_over, pids)), what="ask-pin is hardened")
+        self.assertEqual(self.probe(pids), [])
+
+    def test_limits_of_a_pin_source_that_is_asked(self):
+        for pid in self.asking():
+            harness.poll_until(lambda p=pid: self.harden_is_over(p), what="no new rights")
+            self.assertRegex(Path(f"/proc/{pid}/limits").read_text(),
+                             r"Max core file size\s+0\s+0\s")
+
     def test_no_core_is_written(self):
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the socket may be made: what stands there, whose directory it is, who listens."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import harness
 import wire
 from harness import Agent, IntegrationTest, OTHER_UID, needs_root, poll_until
 
-PARALLEL_STARTS = 30
+PARALLEL_STARTS = 100
 
 
 class ListenerTest(IntegrationTest):
@@ -74,6 +75,15 @@ class TestPath(ListenerTest):
                 entry.unlink()
         second = self.agent(start=False, socket_path=self.path)
         self.assert_refuses_to_start(second, r"(?i)already|listens")
+        self.assert_serves(self.the_agent)
+
+    def test_lock_decides_while_another_agent_makes_its_socket(self):
+        """The moment between two starts at which there is no socket, or a stale one, to see."""
+        with open(f"{self.path}.lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assert_refuses_to_start(self.the_agent, "already runs")
+            self.assertFalse(self.path.exists())
+        self.the_agent.start()
         self.assert_serves(self.the_agent)
 
     def test_foreign_listener_is_left_alone(self):

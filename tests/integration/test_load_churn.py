@@ -11,7 +11,7 @@ import wire
 from harness import Kind, ServedTest, needs_no_sanitizer, poll_until
 
 WARM_UP = 2_000
-CONNECTIONS = 20_000
+CONNECTIONS = 100_000
 SIGNATURES = 20_000
 WINDOW = 64
 GROWTH_KIB = 512

@@ -3,8 +3,10 @@
 
 import multiprocessing
 import resource
+import select
 import statistics
 import time
+from collections import Counter
 
 import harness
 import tls_messages
@@ -17,6 +19,9 @@ FLOOD = 10_000
 WINDOW = 64  # requests in flight that one connection may have
 SAMPLES = 25
 TOKEN_MS = 40
+TURN_CLIENTS = 12
+TURN_REQUESTS = 20
+TURN_MS = 5
 
 
 def raise_descriptor_limit():
@@ -104,6 +109,12 @@ class TestFlood(FaultTest):
                          tls_messages.certificate_verify())
         return time.monotonic() - start
 
+    def all_received(self, client):
+        """What one read brings, which is one reply at least."""
+        yield client.receive()
+        while client.received:
+            yield client.receive()
+
     def start_flood(self, requests):
         context = multiprocessing.get_context("fork")
         ready = context.Event()
@@ -125,6 +136,33 @@ class TestFlood(FaultTest):
         self.assertTrue(flooder.is_alive(), "the flood ended too early to measure")
         print(f"alone {alone * 1e3:.1f} ms, beside the flood {beside / alone:.2f} times as long")
         self.assertLess(beside / alone, 2.4)
+
+    def test_greedy_clients_take_turns_and_none_waits_longer_than_the_queue(self):
+        """Each has as many requests waiting as it may; the token takes 5 ms for each."""
+        self.start()
+        clients = [self.connect(self.the_agent, deadline=60) for _ in range(TURN_CLIENTS)]
+        names = {client.socket.fileno(): number for number, client in enumerate(clients)}
+        self.the_token.rules(f"C_Sign delay {TURN_MS}")
+        content = tls_messages.certificate_verify()
+        start = time.monotonic()
+        for client in clients:
+            client.send(b"".join(wire.sign(i, self.key.hash, wire.ECDSA_SHA256, Kind.TLS13, content)
+                                 for i in range(1, TURN_REQUESTS + 1)))
+        poll, served, ahead, times = select.poll(), Counter(), 0, []
+        for client in clients:
+            poll.register(client.socket, select.POLLIN)
+        while len(times) < TURN_CLIENTS * TURN_REQUESTS:
+            for fd, _ in poll.poll(30_000):
+                number = names[fd]
+                for reply in self.all_received(clients[number]):
+                    self.assertIsInstance(reply, wire.SignReply)
+                    served[number] += 1
+                    self.assertEqual(reply.id, served[number], "not in the order of the requests")
+                    times.append(time.monotonic() - start)
+            ahead = max(ahead, max(served.values()) - min(served[n] for n in names.values()))
+        # One turn, and what one look at the sockets may find of two turns.
+        self.assertLessEqual(ahead, 4)
+        self.assertLess(times[-1], 3 * len(times) * TURN_MS / 1000, "queue length times token time")
 
     def test_flood_of_ten_thousand_loses_nothing_and_starves_no_one(self):
         self.start()

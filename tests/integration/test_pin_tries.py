@@ -100,6 +100,16 @@ class TestWrongPinFromASource(PinTest):
             self.assert_pin_refused(client, token.keys["work"])
         self.assertEqual(token.calls("C_Login"), 2)
 
+    def test_broken_reload_gives_the_source_no_more_time(self):
+        token, agent = self.refused()
+        token.tries_left(TRIES)
+        agent.reload(agent.config_file.read_text() + "[bogus]\n")
+        agent.wait_for(lambda s: s.config_text)
+        self.wait_module(agent, lambda m: m.state == ModuleState.READY)
+        with agent.connect() as client:
+            self.assert_pin_refused(client, token.keys["work"])
+        self.assertEqual(token.calls("C_Login"), 1)
+
     def test_reload_spends_no_try_when_they_are_low(self):
         token, agent = self.refused()
         for _ in range(3):
@@ -251,8 +261,7 @@ class TestChangedElsewhere(PinTest):
         logins = token.calls("C_Login")
         token.set_pin_file(REFUSED_PIN)
         for _ in range(3):
-            for worker in agent.workers():
-                os.kill(worker, signal.SIGKILL)
+            agent.kill_workers()
             agent.wait_for(lambda s: s.modules[0].state == ModuleState.READY and agent.workers())
         self.settled(agent, TokenState.PIN_BAD)
         self.assertEqual(token.calls("C_Login") - logins, 1)

@@ -3,6 +3,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import time
 
@@ -10,7 +11,7 @@ import tls_messages
 import wire
 from faults import FaultTest, main
 from harness import Code, Kind, MTLS_BIN
-from wire import KeyState, TokenState
+from wire import KeyState, ModuleState, TokenState
 
 
 class UnlockTest(FaultTest):
@@ -178,6 +179,21 @@ class TestUnlock(UnlockTest):
             client.lock()
             for _ in range(10):
                 self.assert_refused(Code.LOCKED, self.sign, client, token.keys["work"])
+
+    def test_pin_that_was_typed_ends_with_its_worker(self):
+        """Nobody keeps it: after a crash a person is asked, and nothing is tried before."""
+        token, agent = self.locked()
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+            (worker,) = agent.workers()
+            logins = token.calls("C_Login")
+            os.kill(worker, signal.SIGKILL)
+            self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
+            self.assert_refused(Code.LOCKED, self.sign, client, token.keys["work"])
+            self.assertEqual(token.calls("C_Login"), logins)
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
 
     def test_unlock_is_an_event(self):
         token, agent = self.locked()

@@ -158,6 +158,11 @@ class TestUnmappedUsers(PeerTest):
         self.open_to_all(agent)
         self.assert_turned_away(agent, *as_uid(65534))
 
+    def test_overflow_uid_is_refused_even_by_an_agent_of_that_uid(self):
+        """It stands for everybody who has no mapping, so it is nobody's own."""
+        agent = self.agent(uid=65534)
+        self.assert_turned_away(agent, *as_uid(65534))
+
     def test_unmapped_uid_is_refused(self):
         agent = self.agent(start=False, wrap=["unshare", "--user", "--map-root-user"])
         agent.start()

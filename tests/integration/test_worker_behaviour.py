@@ -11,6 +11,7 @@ from harness import needs_root
 from wire import ModuleState
 
 SPAM = 50 * 1000 * 1000  # bytes
+GIGABYTE = 1000 * 1000 * 1000
 LOG_MAX = 200 * 1000     # bytes that may come of it in the agent's log
 
 
@@ -86,16 +87,16 @@ class TestProcessState(FaultTest):
 
 
 class TestOutput(FaultTest):
-    def spammed(self, stream):
+    def spammed(self, stream, size=SPAM):
         token = self.faulty_token()
-        agent = self.serve(token, workers=1, timeout="30s")
-        token.rules(f"C_SignInit {stream}-spam {SPAM} 1")
-        with agent.connect() as client:
+        agent = self.serve(token, workers=1, timeout="100s")
+        token.rules(f"C_SignInit {stream}-spam {size} 1")
+        with agent.connect(deadline=100) as client:
             self.assert_signs(client, token.keys["work"])
         return agent
 
     def test_stderr_without_end_is_limited(self):
-        agent = self.spammed("stderr")
+        agent = self.spammed("stderr", GIGABYTE)
         self.assert_serves(agent)
         self.assertLess(agent.log_file.stat().st_size, LOG_MAX)
 

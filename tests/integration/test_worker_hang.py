@@ -39,6 +39,8 @@ class TestHangInSign(FaultTest):
         with agent.connect() as client:
             self.assert_refused(Code.TIMEOUT, self.sign, client, token.keys["work"])
         poll_until(lambda: not is_alive(worker), what="the worker is gone")
+        self.assertEqual(self.module(agent).restarts, 1)
+        self.assertRegex(agent.log(), r"faulty: .*did not answer")
 
     def test_next_request_is_served(self):
         token, agent = self.hanging()
