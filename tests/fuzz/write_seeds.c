@@ -139,6 +139,33 @@ static int write_core_steps(void)
     return r;
 }
 
+/* "Done", with what is no signature of the key that was asked for. */
+static int write_bad_signatures(void)
+{
+    static const uint8_t start[] = {HOSTILE_INVENTORY, 0, 0};
+    static const struct wire_span signatures[] = {
+        {(const uint8_t *)"", 0},
+        {(const uint8_t *)"garbage!", 8},
+        {(const uint8_t *)"\x30\x06\x02\x01\x00\x02\x01\x01", 8}, /* r = 0 */
+        {(const uint8_t *)"\x30\x06\x02\x01\x01\x02\x01\x01", 7}, /* cut */
+    };
+    _cleanup_(cleanup_wire_writer) struct wire_writer steps = {0};
+    uint8_t reply[20 + 8] = {0};
+
+    wire_writer_init(&steps, WIRE_FRAME_MAX);
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(signatures); i++) {
+        struct wire_span signature = signatures[i / 2];
+        reply[19] = (uint8_t)signature.len;
+        memcpy(reply + 20, signature.data, signature.len);
+        /* Of P-256 and of Ed25519 in turns; a request's id is its payload's length plus one. */
+        put_step(&steps, HOSTILE_SIGN, (struct wire_span){reply, i});
+        put_step(&steps, HOSTILE_SIGN_REPLY, (struct wire_span){reply, 20 + signature.len});
+    }
+    return write_seed("fuzz_worker_reply", "bad-signatures",
+                      (struct wire_span){start, sizeof(start)},
+                      (struct wire_span){steps.data, steps.len});
+}
+
 /* r = 1, s = 2^(bits-8) for every curve, in both forms. */
 static int write_signatures(void)
 {
@@ -187,6 +214,8 @@ int main(int argc, char **argv)
         r = write_signatures();
     if (!r)
         r = write_core_steps();
+    if (!r)
+        r = write_bad_signatures();
     if (r)
         (void)fprintf(stderr, "%s: %s\n", output_dir, strerror(-r));
     return r ? 1 : 0;
