@@ -7,7 +7,9 @@ import stat
 import sys
 
 import harness
-from harness import IntegrationTest
+import wire
+from harness import IntegrationTest, OTHER_UID, needs_root
+from test_protocol_peers import as_uid, reply_type_as
 
 # Moves the descriptors that argv[1] lists to 3, 4, ..., sets LISTEN_PID to this process ("own") or
 # to the given word, and becomes the agent.
@@ -53,6 +55,16 @@ class TestActivation(IntegrationTest):
         agent = self.activated([self.listening()]).start()
         agent.socket = self.path
         self.assert_serves(agent)
+
+    @needs_root
+    def test_other_user_is_refused_on_a_passed_socket_too(self):
+        agent = self.activated([self.listening()]).start()
+        agent.socket = self.path
+        for directory in (self.path.parent, self.path.parent.parent):
+            directory.chmod(0o755)
+        self.path.chmod(0o666)
+        self.assertIn(reply_type_as(agent, *as_uid(OTHER_UID)), (None, wire.Type.ERROR))
+        self.assertEqual(reply_type_as(agent), wire.Type.HELLO_REPLY)
 
     def test_passed_socket_is_not_removed_at_the_end(self):
         sock = self.listening()

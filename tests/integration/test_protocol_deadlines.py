@@ -64,6 +64,20 @@ class TestFrameDeadline(IntegrationTest):
         self.assert_serves(self.the_agent)
 
 
+class TestReplyDeadline(IntegrationTest):
+    REQUESTS = 4000  # their replies fill the kernel's buffer, and not the agent's
+
+    def test_replies_that_are_not_read_end_the_connection(self):
+        agent = self.agent()
+        lazy = self.connect(agent)
+        start = time.monotonic()
+        lazy.send(b"".join(wire.status(i) for i in range(1, self.REQUESTS + 1)))
+        self.assertEqual(agent.status().connections, 2)
+        agent.wait_for(lambda s: s.connections == 1, FRAME_DEADLINE + SLACK, "connection ended")
+        self.assertGreater(time.monotonic() - start, FRAME_DEADLINE - 1)
+        self.assertLess(len(lazy.wait_closed()), self.REQUESTS)
+
+
 class TestSignDeadline(FaultTest):
     """The client's own deadline, with a token that takes longer."""
 

@@ -87,6 +87,16 @@ class TestWorkerKilled(FaultTest):
         module = self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
         self.assertEqual(module.workers, 1)
 
+    def test_restart_is_an_event(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.MODULE_CHANGED)
+        self.killed(agent)
+        event = watcher.event()
+        self.assertEqual((event.kind, event.subject), (wire.MODULE_CHANGED, "faulty"))
+        self.assertTrue(event.text.strip())
+
     def test_requests_not_begun_go_to_the_fresh_worker(self):
         token = self.faulty_token()
         agent = self.serve(token, workers=1)
