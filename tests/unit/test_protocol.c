@@ -34,7 +34,7 @@ static void test_event_that_is_not_of_one_kind_is_refused(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         wire_writer_reset(writer);
         assert_int_equal(protocol_event_encode(writer, &(struct protocol_event){1, kinds[i]}), 0);
-        assert_int_equal(protocol_event_parse(body_in(writer), &msg), WIRE_E_MALFORMED);
+        assert_int_equal(protocol_event_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
     }
 }
 
