@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -19,6 +20,7 @@
 #define AGENT_TICK_FAST_US 250000u   /* while something with a deadline is under way */
 #define AGENT_TICK_SLOW_US 60000000u /* for idle connections */
 #define AGENT_SETTLE_MS 30000u       /* clients wait so long for modules that do not come up */
+#define AGENT_NO_MEMORY_MS 10        /* before the loop is tried again */
 
 bool agent_serves(const struct agent *agent, const struct peer *peer)
 {
@@ -93,6 +95,17 @@ static void agent_settle(struct agent *agent)
     agent_free_retired(agent);
 }
 
+static void agent_start_modules(struct agent *agent);
+
+/* What could not be done for want of memory. */
+static void agent_catch_up(struct agent *agent)
+{
+    if (agent->misses_modules && !agent->is_stopping)
+        agent_start_modules(agent);
+    if (agent->keyring_is_stale)
+        agent_keys_changed(agent);
+}
+
 static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct agent *agent = userdata;
@@ -100,7 +113,9 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
 
     (void)source;
     (void)usec;
-    bool is_busy = agent_check_requests(agent, now_ms);
+    agent_catch_up(agent);
+    bool is_busy = agent->keyring_is_stale || agent->misses_modules;
+    is_busy |= agent_check_requests(agent, now_ms);
     is_busy |= agent_check_modules(agent, now_ms);
     is_busy |= agent_check_connections(agent, now_ms);
     agent_free_retired(agent);
@@ -172,8 +187,10 @@ void agent_keys_changed(struct agent *agent)
     struct keyring *keyring = NULL;
 
     int r = agent_build_keyring(agent, &keyring);
+    agent->keyring_is_stale = r != 0;
     if (r) {
-        log_error("cannot rebuild the list of keys: %s", strerror(-r));
+        log_error("cannot rebuild the list of keys: %s; trying again", strerror(-r));
+        agent_watch(agent);
         return;
     }
     (void)keyring_free(agent->keyring);
@@ -271,8 +288,10 @@ static void agent_add_modules(struct agent *agent, struct config *config)
         if (agent_has_module(agent, config->modules[i]))
             continue;
         int r = agent_add_module(agent, config, config->modules[i]);
-        if (r)
-            log_error("cannot add module %s: %s", config->modules[i]->name, strerror(-r));
+        if (!r)
+            continue;
+        log_error("cannot add module %s: %s; trying again", config->modules[i]->name, strerror(-r));
+        agent->misses_modules = true;
     }
 }
 
@@ -281,6 +300,7 @@ static void agent_start_modules(struct agent *agent)
 {
     int r = 0;
 
+    agent->misses_modules = false;
     agent_add_modules(agent, agent->config);
     if (agent->config->module_count > 0)
         agent->discovery = discovery_free(agent->discovery);
@@ -557,11 +577,17 @@ int agent_start(struct agent *agent, const char *socket_path)
 
 int agent_run(struct agent *agent)
 {
-    (void)sd_notify(0, "READY=1");
     int r = 0;
 
-    while (r >= 0 && sd_event_get_state(agent->event) != SD_EVENT_FINISHED)
+    (void)sd_notify(0, "READY=1");
+    while (r >= 0 && sd_event_get_state(agent->event) != SD_EVENT_FINISHED) {
         r = sd_event_run(agent->event, lookout_goes_on(&agent->lookout) ? 0 : UINT64_MAX);
+        if (r != -ENOMEM)
+            continue;
+        /* The loop had no memory to wait with: nothing was lost, and it may have some soon. */
+        (void)poll(NULL, 0, AGENT_NO_MEMORY_MS);
+        r = 0;
+    }
     return r < 0 ? r : 0;
 }
 

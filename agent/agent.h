@@ -49,6 +49,8 @@ struct agent {
     struct digester *digester;
     struct frame_buffer spare_input; /* idle connections hold no buffer of their own */
     struct keyring *keyring;
+    bool keyring_is_stale; /* there was no memory to make it anew: the next tick tries */
+    bool misses_modules;   /* nor to add every module of the configuration: the same */
     struct listener *listener;
     struct user_registry users;
     struct list modules;

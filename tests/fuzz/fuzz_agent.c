@@ -44,7 +44,8 @@ static const struct {
                           SCHEME_ED25519},
 };
 
-/* Where the wrapped worker_spawn() puts our end: the core asks for a worker when it likes. */
+/* Where the wrapped worker_spawn() puts our end: the core asks for a worker when it likes. One that
+ * it ended itself takes its login along; after one that died there is a login by a source. */
 static struct fuzz_agent *spawning;
 static sigset_t signal_mask;
 
@@ -60,6 +61,7 @@ int __wrap_worker_spawn(sd_event *event, const char *name, char *const *environm
     (void)environment;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return -errno;
+    spawning->is_locked |= spawning->worker >= 0;
     (void)close_fd(spawning->worker);
     spawning->worker = fds[1];
     return worker_adopt(event, name, fds[0], callbacks, userdata, ret_worker);
@@ -254,12 +256,17 @@ static void flush_packet(struct fuzz_agent *fuzz, struct wire_writer *writer, in
     wire_writer_reset(writer);
 }
 
+static uint32_t token_flags(const struct fuzz_agent *fuzz)
+{
+    return WORKER_TOKEN_LOGIN_REQUIRED | (fuzz->is_locked ? 0 : WORKER_TOKEN_LOGGED_IN);
+}
+
 void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer = {0};
     struct worker_token token = {
         .token = 0,
-        .flags = WORKER_TOKEN_LOGIN_REQUIRED | WORKER_TOKEN_LOGGED_IN,
+        .flags = token_flags(fuzz),
         .label = WIRE_SPAN_LITERAL("fuzz"),
         .serial = WIRE_SPAN_LITERAL("1"),
     };
@@ -272,7 +279,7 @@ void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
                                  .token = 0,
                                  .type = keys[i].type,
                                  .bits = keys[i].bits,
-                                 .usable = true,
+                                 .usable = !fuzz->is_locked,
                                  .label = WIRE_SPAN_LITERAL("key"),
                                  .spki = keys[i].spki};
         flush_packet(fuzz, &writer, worker_key_encode(&writer, &key));
@@ -299,15 +306,16 @@ static void answer_sign(struct fuzz_agent *fuzz, struct wire_span body)
     flush_packet(fuzz, &writer, worker_reply_encode(&writer, WORKER_SIGN_REPLY, &reply));
 }
 
-static void answer_login(struct fuzz_agent *fuzz, uint32_t seq)
+static void answer_login(struct fuzz_agent *fuzz, uint32_t seq, bool is_locked)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer = {0};
-    struct worker_reply reply = {
+
+    fuzz->is_locked = is_locked;
+    const struct worker_reply reply = {
         .seq = seq,
         .result = WORKER_OK,
-        .token_flags = WORKER_TOKEN_LOGIN_REQUIRED | WORKER_TOKEN_LOGGED_IN,
+        .token_flags = token_flags(fuzz),
     };
-
     fuzz_worker_send_inventory(fuzz);
     wire_writer_init(&writer, 1000);
     flush_packet(fuzz, &writer, worker_reply_encode(&writer, WORKER_LOGIN_REPLY, &reply));
@@ -329,12 +337,12 @@ static void answer_packet(struct fuzz_agent *fuzz, const struct frame *frame)
     case WORKER_LOGIN:
         fuzz_check(worker_login_parse(frame->body, &login) == 0);
         if (fuzz->is_answering)
-            answer_login(fuzz, login.seq);
+            answer_login(fuzz, login.seq, false);
         break;
     case WORKER_LOGOUT:
         fuzz_check(worker_logout_parse(frame->body, &logout) == 0);
         if (fuzz->is_answering)
-            answer_login(fuzz, logout.seq);
+            answer_login(fuzz, logout.seq, true);
         break;
     case WORKER_SIGN:
         answer_sign(fuzz, frame->body);
@@ -354,6 +362,7 @@ static bool read_packet(struct fuzz_agent *fuzz)
         return false;
     /* Without room for control data the kernel closes a descriptor that comes along. */
     ssize_t got = recv(fuzz->worker, packet, sizeof(packet), MSG_DONTWAIT);
+    fuzz->is_locked |= got == 0;
     if (got <= 0)
         return false;
     fuzz_check(frame_parse((struct wire_span){packet, (size_t)got}, &frame) == 0);

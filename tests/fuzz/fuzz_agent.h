@@ -23,6 +23,7 @@ struct fuzz_agent {
     int client;        /* our end of the client's connection; -1: none */
     int worker;        /* our end of the worker's socket; -1: none */
     bool is_answering; /* the worker works: fuzz_agent_turn() answers for it */
+    bool is_locked;    /* the token, since the core ended a login and until it asks for one */
     struct frame_buffer replies;
     size_t request_count; /* frames that were sent to the agent */
     size_t reply_count;   /* answers to requests that came back */
