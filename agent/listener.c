@@ -174,16 +174,17 @@ static int listener_watch_file(struct listener *listener)
     return r < 0 ? r : 0;
 }
 
-/* Claims the path and makes the socket. */
+/* Claims the path and makes the socket; watched from before it is there, so that no end of it is
+ * missed. */
 static int listener_make_socket(struct listener *listener)
 {
     int r = socket_file_lock(listener->path, &listener->lock_fd);
 
     if (!r)
+        r = listener_watch_file(listener);
+    if (!r)
         r = socket_file_listen(listener->path, &listener->fd);
-    if (r)
-        return r < 0 ? r : LISTENER_E_REFUSED;
-    return listener_watch_file(listener);
+    return r > 0 ? LISTENER_E_REFUSED : r;
 }
 
 /* Our file is gone, perhaps with its directory: make all anew; connections that are open go on. */

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -86,8 +85,11 @@ int socket_file_lock(const char *path, int *ret_lock_fd)
         open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0)
         return socket_file_refuse("cannot open %s: %s", lock_path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
+    /* A lock of the process, unlike flock(2): a child that is about to become a worker does not
+     * hold it on for a moment when we are killed and started again. */
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_SETLK, &lock) < 0)
+        return errno == EACCES || errno == EAGAIN
                    ? socket_file_refuse("an agent already runs at %s", path)
                    : socket_file_refuse("cannot lock %s: %s", lock_path, strerror(errno));
     *ret_lock_fd = TAKE_FD(fd);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the socket may be made: what stands there, whose directory it is, who listens."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import harness
@@ -15,6 +17,7 @@ import wire
 from harness import Agent, IntegrationTest, OTHER_UID, needs_root, poll_until
 
 PARALLEL_STARTS = 100
+KILLS = 40
 
 
 class ListenerTest(IntegrationTest):
@@ -62,6 +65,15 @@ class TestPath(ListenerTest):
         self.the_agent.start()
         self.assert_serves(self.the_agent)
 
+    def test_killed_agent_is_replaced_at_once_each_time(self):
+        """Also when it was about to start a worker, whose process lives on for a moment."""
+        for _ in range(KILLS):
+            self.the_agent.start()
+            self.the_agent.process.kill()
+            self.the_agent.wait_exit()
+        self.the_agent.start()
+        self.assert_serves(self.the_agent)
+
     def test_live_agent_is_left_alone(self):
         self.the_agent.start()
         second = self.agent(start=False, socket_path=self.path)
@@ -80,7 +92,7 @@ class TestPath(ListenerTest):
     def test_lock_decides_while_another_agent_makes_its_socket(self):
         """The moment between two starts at which there is no socket, or a stale one, to see."""
         with open(f"{self.path}.lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.lockf(lock, fcntl.LOCK_EX)
             self.assert_refuses_to_start(self.the_agent, "already runs")
             self.assertFalse(self.path.exists())
         self.the_agent.start()
@@ -210,6 +222,16 @@ class TestLostSocket(IntegrationTest):
             self.assert_serves(self.the_agent)
             self.assertEqual(stat.S_IMODE(os.stat(self.the_agent.socket).st_mode), 0o600)
         self.assertEqual(client.status().pid, self.the_agent.pid)
+
+    def test_socket_that_is_deleted_at_once_each_time_is_there_in_the_end(self):
+        count, end = 0, time.monotonic() + 2
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError):
+                self.the_agent.socket.unlink()
+                count += 1
+        self.assertGreater(count, 20)
+        poll_until(self.the_agent.socket.exists, what="socket made again")
+        self.assert_serves(self.the_agent)
 
     def test_renamed_socket_is_made_again(self):
         self.the_agent.socket.rename(self.the_agent.run_dir / "elsewhere")
