@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Login and logout; see login.h. libp11 does the login itself and keeps its own copy of a PIN that
- * was accepted for as long as the token is open; this process cannot be dumped or traced and ends
- * with it.
+ * Login and logout; see login.h. Both go to the module's own functions: libp11 would keep a copy of
+ * the PIN, and wait for ever where the token has no session left.
  */
 #include "pkcs11/login.h"
-
-#include <openssl/err.h>
 
 #include "common/secret.h"
 #include "pkcs11/ckr.h"
@@ -81,13 +78,13 @@ static void login_set_refusal(struct login_outcome *outcome, struct token *token
 static void login_once(struct worker *worker, struct token *token, const struct secret *pin,
                        struct login_outcome *outcome)
 {
-    ERR_clear_error();
     atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_CALLED, memory_order_release);
-    int r = PKCS11_login(token->slot, 0, (const char *)pin->data);
-    CK_RV rv = r == 0 ? CKR_OK : module_error();
+    /* The parameter is not const in the interface; the module only reads it. */
+    CK_RV rv = token->calls->C_Login(token->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin->data,
+                                     pin->len);
 
-    if (r != 0) {
-        login_set_refusal(outcome, token, rv == CKR_OK ? CKR_GENERAL_ERROR : rv);
+    if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
+        login_set_refusal(outcome, token, rv);
         return;
     }
     token->logged_in = true;
@@ -108,7 +105,6 @@ static void login_try(struct worker *worker, const struct worker_login *msg, str
     }
     if (token->logged_in)
         return;
-    /* With no session to be had libp11 would wait for one for ever. */
     rv = token_prepare(token);
     if (rv != CKR_OK) {
         login_set_failure(outcome, "C_OpenSession", rv);
@@ -182,14 +178,11 @@ static void logout_run(struct worker *worker, struct token *token, struct login_
 {
     signers_close_sessions(worker, token);
     if (token->logged_in) {
-        ERR_clear_error();
-        if (PKCS11_logout(token->slot) != 0) {
-            CK_RV rv = module_error();
-            /* A token that says it is logged out already is what we want. */
-            if (rv != CKR_USER_NOT_LOGGED_IN) {
-                login_set_failure(outcome, "C_Logout", rv == CKR_OK ? CKR_GENERAL_ERROR : rv);
-                return;
-            }
+        CK_RV rv = token->calls->C_Logout(token->session);
+        /* A token that says it is logged out already is what we want. */
+        if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN) {
+            login_set_failure(outcome, "C_Logout", rv);
+            return;
         }
         token->logged_in = false;
     }

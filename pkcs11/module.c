@@ -3,7 +3,8 @@
  * Loading a module; see module.h. The function list is taken beside libp11 for what libp11 cannot
  * do (versions 0.4.12 and 0.4.13): one Ed25519 key makes it find no private key at all, and one
  * certificate object that is not X.509 no certificate at all; a wrong context PIN leaves its pooled
- * session unusable; its token flags are a snapshot; its EVP path hides the module's answer and the
+ * session unusable; it keeps a copy of each PIN and waits for ever for a session that the token
+ * does not give; its token flags are a snapshot; its EVP path hides the module's answer and the
  * mechanism.
  */
 #include "pkcs11/module.h"

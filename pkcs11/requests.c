@@ -7,8 +7,8 @@
 
 #include "common/clock.h"
 #include "common/frame.h"
-#include "common/lookout.h"
 #include "common/log.h"
+#include "common/lookout.h"
 #include "pkcs11/login.h"
 
 /* A source writes its PIN at once; one that begins and then dawdles gets so long. */

@@ -56,8 +56,9 @@ int token_list_new(const struct module *module, struct token **ret_tokens, size_
 
         if (!slot->token || !slot->token->initialized)
             continue;
-        *token = (struct token){.calls = module->calls, .slot = slot, .number = (uint32_t)count};
-        token->slot_id = PKCS11_get_slotid_from_slot(slot);
+        *token = (struct token){.calls = module->calls,
+                                .slot_id = PKCS11_get_slotid_from_slot(slot),
+                                .number = (uint32_t)count};
         CK_RV rv = token_init(token);
         if (rv == CKR_OK)
             count++;

@@ -11,7 +11,6 @@
 
 struct token {
     CK_FUNCTION_LIST *calls; /* of its module */
-    PKCS11_SLOT *slot;       /* borrowed from its module */
     CK_SLOT_ID slot_id;
     CK_TOKEN_INFO info; /* as last asked; see token_refresh() */
     uint32_t number;
@@ -19,7 +18,7 @@ struct token {
     bool hardware;
     bool logged_in;
     bool readable; /* its objects could be read at the start; else the core is not told of it */
-    CK_SESSION_HANDLE session; /* for reading objects; CK_INVALID_HANDLE: none */
+    CK_SESSION_HANDLE session; /* for reading objects and the login; CK_INVALID_HANDLE: none */
     struct text label;
     struct text serial;
     struct text manufacturer;

@@ -58,14 +58,17 @@ needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root to become anothe
 
 
 def poll_until(predicate, deadline=wire.DEADLINE, what="condition"):
-    """The first true value of predicate(); for states that nothing announces."""
+    """The first true value of predicate(); for states that nothing announces.
+
+    @what: a text, or a function that makes it when it is needed.
+    """
     end = time.monotonic() + deadline
     while True:
         value = predicate()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline} s: {what}")
+            raise AssertionError(f"not within {deadline} s: {what() if callable(what) else what}")
         time.sleep(0.01)
 
 
@@ -271,7 +274,7 @@ class Agent:
             with self.connect() as client:
                 keys = [k for k in client.keys() if k.state == wire.KeyState.READY]
             return keys if len(keys) >= count else None
-        return poll_until(look, deadline, f"{count} keys ready\n{self.log()}")
+        return poll_until(look, deadline, lambda: f"{count} keys ready\n{self.log()}")
 
 
 def look_inside(pid, name):

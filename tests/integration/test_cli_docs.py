@@ -119,7 +119,7 @@ class TestManualOfTheConfiguration(unittest.TestCase):
                 "KEY": "[key NAME]"}
 
     def test_every_setting_is_explained_and_no_other_is(self):
-        source = (SOURCE_ROOT / "agent/config.c").read_text()
+        source = (SOURCE_ROOT / "agent/config_rows.c").read_text()
         rows = re.findall(r'\{SECTION_(\w+), "([a-z-]+)",', source)
         self.assertTrue(rows)
         for name, title in self.SECTIONS.items():

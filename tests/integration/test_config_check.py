@@ -390,8 +390,9 @@ class TestModulePath(ConfigCheckTest):
         root = self.dir / "root"
         root.mkdir()
         os.chown(root, OTHER_UID, OTHER_UID)
+        binds = {"usr", "etc", "proc", "tmp", "dev", Path(AGENT_BIN).resolve().parts[1]}
         script = ('cd "$0" || exit 9\n'
-                  "for d in usr etc proc tmp dev; do mkdir $d && mount --rbind /$d $d || exit 9; done\n"
+                  f"for d in {' '.join(binds)}; do mkdir $d && mount --rbind /$d $d || exit 9; done\n"
                   "for d in bin lib lib64; do ln -s usr/$d $d || exit 9; done\n"
                   'exec chroot . "$@"\n')
         self.file.write_text(f"[module m]\npath = {path}\n")
