@@ -12,7 +12,6 @@
 #include "pkcs11/ckr.h"
 #include "pkcs11/login.h"
 #include "pkcs11/mechanism.h"
-#include "pkcs11/verify.h"
 
 /* One request on its way. */
 struct signing {
@@ -287,8 +286,8 @@ static void signer_finish(struct signer *signer, struct signing *signing)
     }
     struct wire_span signature = {signer->signature, len};
     if (signer_must_verify(signer, signing)) {
-        int r = verify_signature(&signing->key->public_key, signing->scheme, signing->msg->data,
-                                 signature);
+        int r = verify_signature(&signer->verifier, &signing->key->public_key, signing->scheme,
+                                 signing->msg->data, signature);
         if (r < 0)
             signer_answer(signing, WORKER_E_MODULE,
                           "the signature could not be verified: no memory");

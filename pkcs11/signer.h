@@ -6,13 +6,15 @@
 #ifndef MTLS_PKCS11_SIGNER_H
 #define MTLS_PKCS11_SIGNER_H
 
+#include "pkcs11/verify.h"
 #include "pkcs11/worker.h"
 
 struct signer {
     struct worker *worker;
     CK_SESSION_HANDLE *sessions; /* by token number; CK_INVALID_HANDLE: none open */
-    struct wire_writer writer;   /* messages to the core */
-    uint8_t *packet;             /* LINK_PACKET_MAX bytes, for receiving */
+    struct verifier verifier;
+    struct wire_writer writer; /* messages to the core */
+    uint8_t *packet;           /* LINK_PACKET_MAX bytes, for receiving */
     uint8_t raw[PROTOCOL_SIGNATURE_MAX];
     uint8_t signature[PROTOCOL_SIGNATURE_MAX];
     char text[PROTOCOL_TEXT_MAX];

@@ -40,18 +40,39 @@ static bool verify_set_padding(EVP_PKEY_CTX *ctx, const struct scheme *scheme)
     return false;
 }
 
-static int verify_digest(const struct public_key *key, const struct scheme *scheme,
-                         struct wire_span data, struct wire_span signature)
+void verifier_deinit(struct verifier *verifier)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
-    int r = VERIFY_E_BAD;
+    EVP_PKEY_CTX_free(verifier->ctx);
+    *verifier = (struct verifier){0};
+}
 
-    if (!ctx)
+static int verifier_prepare(struct verifier *verifier, const struct public_key *key,
+                            const struct scheme *scheme)
+{
+    if (verifier->ctx && verifier->scheme == scheme &&
+        EVP_PKEY_CTX_get0_pkey(verifier->ctx) == key->pkey)
+        return 0;
+    verifier_deinit(verifier);
+    verifier->ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+    verifier->scheme = scheme;
+    if (!verifier->ctx)
         return -ENOMEM;
-    if (EVP_PKEY_verify_init(ctx) > 0 && verify_set_padding(ctx, scheme) &&
-        EVP_PKEY_verify(ctx, signature.data, signature.len, data.data, data.len) == 1)
-        r = 0;
-    EVP_PKEY_CTX_free(ctx);
+    return EVP_PKEY_verify_init(verifier->ctx) > 0 && verify_set_padding(verifier->ctx, scheme)
+               ? 0
+               : VERIFY_E_BAD;
+}
+
+static int verify_digest(struct verifier *verifier, const struct public_key *key,
+                         const struct scheme *scheme, struct wire_span data,
+                         struct wire_span signature)
+{
+    int r = verifier_prepare(verifier, key, scheme);
+
+    if (r == 0 &&
+        EVP_PKEY_verify(verifier->ctx, signature.data, signature.len, data.data, data.len) != 1)
+        r = VERIFY_E_BAD;
+    if (r)
+        verifier_deinit(verifier); /* a failure is no state to go on from */
     return r;
 }
 
@@ -70,11 +91,11 @@ static int verify_message(const struct public_key *key, struct wire_span data,
     return r;
 }
 
-int verify_signature(const struct public_key *key, const struct scheme *scheme,
-                     struct wire_span data, struct wire_span signature)
+int verify_signature(struct verifier *verifier, const struct public_key *key,
+                     const struct scheme *scheme, struct wire_span data, struct wire_span signature)
 {
     int r = scheme->hash == HASH_NONE ? verify_message(key, data, signature)
-                                      : verify_digest(key, scheme, data, signature);
+                                      : verify_digest(verifier, key, scheme, data, signature);
 
     if (r)
         ERR_clear_error();

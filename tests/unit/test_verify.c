@@ -73,24 +73,27 @@ static void test_verify_every_scheme(void **state)
         const struct scheme *scheme = scheme_find(codes[i]);
         EVP_PKEY *pkey = make_key(scheme->key_type);
         struct public_key key;
+        struct verifier verifier = {0};
         struct wire_span span = {data, scheme->hash == HASH_NONE ? 50 : hash_len(scheme->hash)};
         size_t len = make_signature(pkey, scheme, span, signature, sizeof(signature));
 
         assert_int_equal(public_key_from_pkey(pkey, &key), 0);
-        assert_int_equal(verify_signature(&key, scheme, span, (struct wire_span){signature, len}),
-                         0);
+        assert_int_equal(
+            verify_signature(&verifier, &key, scheme, span, (struct wire_span){signature, len}), 0);
         for (size_t bit = 0; bit < 8 * len; bit += 5) {
             signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
             assert_int_equal(
-                verify_signature(&key, scheme, span, (struct wire_span){signature, len}),
+                verify_signature(&verifier, &key, scheme, span, (struct wire_span){signature, len}),
                 VERIFY_E_BAD);
             signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
         data[0] ^= 1;
-        assert_int_equal(verify_signature(&key, scheme, span, (struct wire_span){signature, len}),
-                         VERIFY_E_BAD);
+        assert_int_equal(
+            verify_signature(&verifier, &key, scheme, span, (struct wire_span){signature, len}),
+            VERIFY_E_BAD);
         data[0] ^= 1;
         public_key_deinit(&key);
+        verifier_deinit(&verifier);
     }
 }
 
@@ -104,6 +107,7 @@ static void test_verify_pss_salt_length(void **state)
     uint8_t signature[256];
     size_t len = sizeof(signature);
     struct public_key key;
+    struct verifier verifier = {0};
 
     (void)state;
     assert_true(EVP_PKEY_sign_init(ctx) > 0 &&
@@ -113,10 +117,46 @@ static void test_verify_pss_salt_length(void **state)
                 EVP_PKEY_sign(ctx, signature, &len, data, sizeof(data)) > 0);
     EVP_PKEY_CTX_free(ctx);
     assert_int_equal(public_key_from_pkey(pkey, &key), 0);
-    assert_int_equal(verify_signature(&key, scheme, (struct wire_span){data, sizeof(data)},
+    assert_int_equal(verify_signature(&verifier, &key, scheme,
+                                      (struct wire_span){data, sizeof(data)},
                                       (struct wire_span){signature, len}),
                      VERIFY_E_BAD);
     public_key_deinit(&key);
+    verifier_deinit(&verifier);
+}
+
+/* What is kept for one key and scheme must not decide for another, nor a failure for what follows.
+ */
+static void test_verify_with_changing_keys_and_schemes(void **state)
+{
+    const struct scheme *schemes[] = {scheme_find(SCHEME_RSA_PSS_RSAE_SHA256),
+                                      scheme_find(SCHEME_RSA_PKCS1_SHA256)};
+    struct public_key keys[2];
+    uint8_t signatures[2][2][256];
+    uint8_t data[32] = {7};
+    struct wire_span span = {data, sizeof(data)};
+    struct verifier verifier = {0};
+
+    (void)state;
+    for (size_t key = 0; key < 2; key++) {
+        EVP_PKEY *pkey = make_key(KEY_TYPE_RSA);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(make_signature(pkey, schemes[i], span, signatures[key][i], 256), 256);
+        assert_int_equal(public_key_from_pkey(pkey, &keys[key]), 0);
+    }
+    /* Every signature against every key and scheme, each right one twice in a row. */
+    for (size_t i = 0; i < 32; i++) {
+        size_t key = i & 1, scheme = i >> 1 & 1, signer = i >> 2 & 1, form = i >> 3 & 1;
+        bool is_right = key == signer && scheme == form;
+        struct wire_span signature = {signatures[signer][form], 256};
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(
+                verify_signature(&verifier, &keys[key], schemes[scheme], span, signature),
+                is_right ? 0 : VERIFY_E_BAD);
+    }
+    public_key_deinit(&keys[0]);
+    public_key_deinit(&keys[1]);
+    verifier_deinit(&verifier);
 }
 
 int main(void)
@@ -124,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verify_every_scheme),
         cmocka_unit_test(test_verify_pss_salt_length),
+        cmocka_unit_test(test_verify_with_changing_keys_and_schemes),
     };
 
     return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
