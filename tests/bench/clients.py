@@ -8,12 +8,11 @@ can alternate between them and no start is ever in a measurement.
 
 import contextlib
 import json
-import math
 import os
 import subprocess
 from pathlib import Path
 
-BIN_LOG = 0.002  # latency.h has the same number
+BINS_PER_OCTAVE = 512  # latency.h has the same number
 READY_DEADLINE = 60
 
 
@@ -44,7 +43,8 @@ class Sample:
         for index in sorted(self._bins):
             seen += self._bins[index]
             if seen >= wanted:
-                return math.exp((index + 0.5) * BIN_LOG) / 1000
+                octave = max(index // BINS_PER_OCTAVE - 1, 0)
+                return (index - octave * BINS_PER_OCTAVE + 0.5) * 2 ** octave / 1000
         raise Broken("nothing was measured")
 
     @property

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Durations counted in bins of equal ratio (0.2 %), so that counts of several threads and processes
- * add up and percentiles come from all of them. Header only.
+ * Durations counted in bins of 0.1 to 0.2 %, so that counts of several threads and processes add up
+ * and percentiles come from all of them. Header only, and without libm, whose loading would be in
+ * the time of a fresh process.
  */
 #ifndef MTLS_BENCH_LATENCY_H
 #define MTLS_BENCH_LATENCY_H
 
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 
-#define LATENCY_BIN_LOG 0.002 /* run.py has the same number */
-#define LATENCY_BINS 13000    /* up to e^26 ns: three minutes */
+/* Each power of two has so many bins; clients.py has the same number. */
+#define LATENCY_BINS_PER_OCTAVE 512u
+#define LATENCY_BINS (30u * LATENCY_BINS_PER_OCTAVE) /* up to 2^38 ns: four minutes */
 
 struct latency {
     uint32_t bins[LATENCY_BINS];
@@ -30,15 +31,18 @@ static inline uint64_t latency_now_ns(void)
 
 static inline void latency_add(struct latency *latency, uint64_t ns)
 {
-    double bin = ns > 1 ? log((double)ns) / LATENCY_BIN_LOG : 0;
+    unsigned int octave = 0;
 
-    latency->bins[bin < LATENCY_BINS ? (int)bin : LATENCY_BINS - 1]++;
+    while (ns >> octave >= 2 * LATENCY_BINS_PER_OCTAVE)
+        octave++;
+    uint64_t bin = octave * LATENCY_BINS_PER_OCTAVE + (ns >> octave);
+    latency->bins[bin < LATENCY_BINS ? bin : LATENCY_BINS - 1]++;
     latency->count++;
 }
 
 static inline void latency_merge(struct latency *into, const struct latency *from)
 {
-    for (int i = 0; i < LATENCY_BINS; i++)
+    for (size_t i = 0; i < LATENCY_BINS; i++)
         into->bins[i] += from->bins[i];
     into->count += from->count;
     into->failures += from->failures;
@@ -52,10 +56,10 @@ static inline void latency_print(const struct latency *latency, uint64_t elapsed
     (void)printf("{\"count\":%llu,\"failures\":%llu,\"seconds\":%.6f,\"bins\":[",
                  (unsigned long long)latency->count, (unsigned long long)latency->failures,
                  (double)elapsed_ns / 1e9);
-    for (int i = 0; i < LATENCY_BINS; i++) {
+    for (unsigned int i = 0; i < LATENCY_BINS; i++) {
         if (latency->bins[i] == 0)
             continue;
-        (void)printf("%s[%d,%u]", comma, i, latency->bins[i]);
+        (void)printf("%s[%u,%u]", comma, i, latency->bins[i]);
         comma = ",";
     }
     (void)printf("]}\n");
