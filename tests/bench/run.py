@@ -30,6 +30,8 @@ def parse_args():
     parser.add_argument("--quick", action="store_true",
                         help="one short round of everything: shows only that it works")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
+    parser.add_argument("--markdown", metavar="FILE",
+                        help="also write the table of docs/performance.md there")
     return parser.parse_args()
 
 
@@ -47,6 +49,22 @@ def print_result(result):
     figures = ", ".join(f"{name} {number(value)} {unit}"
                         for name, (value, unit) in result.absolute.items())
     print(f"    {figures}" + (f"  ({result.note})" if result.note else ""), flush=True)
+
+
+def as_markdown(results):
+    lines = ["| what | ratio | measured | target | |", "|---|---|---|---|---|"]
+    for result in results:
+        for claim in result.claims:
+            sign, word = (">=" if claim.at_least else "<="), ("met" if claim.is_met else "**missed**")
+            unit = f" {claim.unit}" if claim.unit else ""
+            lines.append(f"| {result.name} | {claim.text} | {number(claim.median)}{unit} "
+                         f"| {sign} {number(claim.limit)}{unit} | {word} |")
+    lines.append("")
+    for result in results:
+        figures = ", ".join(f"{name} {number(value)} {unit}"
+                            for name, (value, unit) in result.absolute.items())
+        lines.append(f"* {result.name}: {figures}")
+    return "\n".join(lines) + "\n"
 
 
 def as_json(result):
@@ -96,6 +114,8 @@ def main():
         Path(args.json).write_text(json.dumps(
             {"machine": machine, "rounds": options.rounds, "seconds": options.seconds,
              "rows": [as_json(result) for result in results], "broken": broken}, indent=1))
+    if args.markdown:
+        Path(args.markdown).write_text(as_markdown(results))
     return 1 if broken else 0
 
 
