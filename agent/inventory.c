@@ -111,8 +111,16 @@ const struct inventory_token *inventory_find_token(const struct inventory *inven
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
-    for (size_t i = 0; i < inventory->key_count; i++)
-        if (memcmp(inventory->keys[i].hash, hash, PROTOCOL_KEY_HASH_LEN) == 0)
-            return &inventory->keys[i];
-    return NULL;
+    const struct inventory_key *first = NULL;
+
+    for (size_t i = 0; i < inventory->key_count; i++) {
+        const struct inventory_key *key = &inventory->keys[i];
+        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
+            continue;
+        if (key->info.usable)
+            return key;
+        if (!first)
+            first = key;
+    }
+    return first;
 }

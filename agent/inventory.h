@@ -49,7 +49,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body) _must_
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number);
 
-/** inventory_find_key() - by SPKI hash; NULL: none. */
+/** inventory_find_key() - by SPKI hash, of several tokens with it one that can sign; NULL: none. */
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
 

@@ -172,7 +172,7 @@ const struct keyring_key *keyring_find(const struct keyring *keyring,
         const struct keyring_key *key = &keyring->keys[keyring->by_hash[low]];
         if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
             break;
-        if (module_key_state(key->module, key->hash) == KEY_STATE_READY)
+        if (key->key->info.usable && module_key_state(key->module, key->hash) == KEY_STATE_READY)
             return key;
         if (!first)
             first = key;

@@ -8,8 +8,8 @@ import time
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind, poll_until
-from softhsm import run
+from harness import Code, KeyState, Kind, poll_until
+from softhsm import MODULE, TokenKey, run
 from wire import ModuleState, TokenState
 
 REFUSED_PIN = "0000"
@@ -222,6 +222,42 @@ class TestPerson(LoginTest):
             time.sleep(4)  # two looks for the token would come in this time
             self.assert_signs(client, token.keys["work"])
         self.assertEqual(agent.workers(), workers)
+
+
+class TestSameKeyTwice(LoginTest):
+    """One key on two tokens of a module: it signs while any of them is unlocked."""
+
+    def twins(self, label):
+        """@label and "demo" with the same key on both; no token of them has a PIN source."""
+        token = self.faulty_token(keys={"other": "EC:prime256v1"})
+        self.second_token(token, label)
+        private, public = token.dir / "twin.key", token.dir / "twin.pub"
+        run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-out", private)
+        public.write_bytes(run("openssl", "pkey", "-in", private, "-pubout"))
+        spki = run("openssl", "pkey", "-in", private, "-pubout", "-outform", "DER")
+        twin = TokenKey("twin", b"\x42", spki, token.ca.issue(public.read_bytes(), "/CN=twin"))
+        cert = token.dir / "twin.der"
+        cert.write_bytes(twin.cert_der)
+        for name in ("demo", label):
+            run("softhsm2-util", "--import", private, "--token", name, "--label", "twin", "--id",
+                "42", "--pin", token.pin, env=token.environment)
+            run("pkcs11-tool", "--module", MODULE, "--token-label", name, "--login", "--pin",
+                token.pin, "--write-object", cert, "--type", "cert", "--id", "42", "--label",
+                "twin", env=token.environment)
+        return token, twin
+
+    def test_key_signs_whichever_token_is_unlocked(self):
+        token, twin = self.twins("second")
+        for label in ("demo", "second"):
+            with self.subTest(unlocked=label):
+                agent = self.serve(token, ready=False, pin="ask", workers=1)
+                with agent.connect() as client:
+                    client.unlock(token.pin, label)
+                    self.assert_signs(client, twin)
+                    listed = [key for key in client.keys() if key.hash == twin.hash]
+                self.assertEqual({key.state for key in listed}, {KeyState.READY})
+                agent.stop()
 
 
 if __name__ == "__main__":

@@ -34,22 +34,56 @@ static int add_token(struct inventory *inventory, uint32_t number)
     return r;
 }
 
+/* The answer to one more key. */
+static int add_this_key(struct inventory *inventory, const struct worker_key *key)
+{
+    struct wire_writer writer;
+    struct frame frame;
+
+    wire_writer_init(&writer, WIRE_FRAME_MAX);
+    assert_int_equal(worker_key_encode(&writer, key), 0);
+    assert_int_equal(frame_parse((struct wire_span){writer.data, writer.len}, &frame), 0);
+    int r = inventory_add_key(inventory, frame.body);
+    wire_writer_deinit(&writer);
+    return r;
+}
+
 /* The answer to one more key of token 0, whose certificate has @cert_len bytes. */
 static int add_key(struct inventory *inventory, size_t cert_len)
 {
     static const uint8_t cert[PROTOCOL_DER_MAX];
     struct worker_key key = {
         .type = KEY_TYPE_EC, .spki = WIRE_SPAN_LITERAL("spki"), .cert_count = 1};
-    struct wire_writer writer;
-    struct frame frame;
 
     key.certs[0] = (struct wire_span){cert, cert_len};
-    wire_writer_init(&writer, WIRE_FRAME_MAX);
-    assert_int_equal(worker_key_encode(&writer, &key), 0);
-    assert_int_equal(frame_parse((struct wire_span){writer.data, writer.len}, &frame), 0);
-    int r = inventory_add_key(inventory, frame.body);
-    wire_writer_deinit(&writer);
-    return r;
+    return add_this_key(inventory, &key);
+}
+
+/* The number of the token on which a key is found that is on the tokens 0 to 2, where it can sign
+ * on those that @usable has a bit for. */
+static uint32_t find_twin(struct inventory *inventory, unsigned int usable)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct worker_key key = {.token = i,
+                                       .type = KEY_TYPE_EC,
+                                       .spki = WIRE_SPAN_LITERAL("spki"),
+                                       .usable = usable >> i & 1};
+        assert_int_equal(add_token(inventory, i), 0);
+        assert_int_equal(add_this_key(inventory, &key), 0);
+    }
+    const struct inventory_key *found = inventory_find_key(inventory, inventory->keys[0].hash);
+    assert_non_null(found);
+    return found->info.token;
+}
+
+static void test_find_key_on_several_tokens_prefers_one_that_can_sign(void **state)
+{
+    assert_int_equal(find_twin(*state, 1u << 1 | 1u << 2), 1);
+}
+
+static void test_find_key_that_can_sign_nowhere_finds_the_first(void **state)
+{
+    assert_int_equal(find_twin(*state, 0), 0);
 }
 
 static void test_add_token_beyond_the_limit_is_refused(void **state)
@@ -83,6 +117,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_add_key_of_an_unknown_token_is_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_add_key_beyond_the_memory_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_find_key_on_several_tokens_prefers_one_that_can_sign,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_find_key_that_can_sign_nowhere_finds_the_first, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
