@@ -198,6 +198,13 @@ void agent_keys_changed(struct agent *agent)
     agent_tell_keys_changed(agent);
 }
 
+void agent_look_again(struct agent *agent)
+{
+    list_for_each (link, &agent->modules)
+        module_look_again(list_entry(link, struct module, link));
+    agent_watch(agent);
+}
+
 int agent_add_module(struct agent *agent, struct config *owner, const struct config_module *config)
 {
     struct module *module = NULL;

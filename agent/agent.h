@@ -93,6 +93,9 @@ bool agent_serves(const struct agent *agent, const struct peer *peer);
  */
 void agent_watch(struct agent *agent);
 
+/** agent_look_again() - somebody asks for what is not there: modules look for their tokens. */
+void agent_look_again(struct agent *agent);
+
 /** agent_keys_changed() - make the keyring anew and tell subscribers. */
 void agent_keys_changed(struct agent *agent);
 

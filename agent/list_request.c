@@ -59,6 +59,8 @@ int list_request_answer(struct connection *connection, const struct protocol_lis
         return 0;
     }
     uint32_t total = list_request_count(keyring, selector);
+    if (total == 0)
+        agent_look_again(connection->agent);
     if (total == 0 && message->selector.len > 0) {
         connection_send_error(connection, message->id, PROTOCOL_E_NO_KEY,
                               "no key has this name; `mtls list` shows those that there are");

@@ -17,6 +17,8 @@
 #define MODULE_PAUSE_MAX_MS 30000u
 #define MODULE_PAUSE_WAIT_MS 500u    /* requests wait out a pause that is not longer */
 #define MODULE_RESCAN_FIRST_MS 1000u /* then doubled up to 32 s */
+#define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
+#define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
@@ -224,6 +226,25 @@ static void module_rescan(struct module *module)
     }
 }
 
+/* The age of a worker is how long ago it looked. */
+void module_look_again(struct module *module)
+{
+    const struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
+
+    if (!worker || module->is_leaving || module->login_worker)
+        return;
+    uint32_t pause_ms = module_login_is_held(worker) ? MODULE_LOOK_LOGIN_MS : MODULE_LOOK_MS;
+    if (clock_is_over(clock_monotonic_ms(), worker->ready_since_ms, pause_ms))
+        module_rescan(module);
+}
+
+bool module_token_of_key_is_gone(const struct module *module,
+                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    return module->whole && module->whole != module->inventory &&
+           inventory_find_key(module->whole, hash);
+}
+
 /* It cannot work as it is configured: only a reload starts it again. */
 static void module_give_up(struct module *module)
 {
@@ -270,6 +291,10 @@ static void module_take_inventory(struct module *module, const struct worker *wo
 {
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
+    if (module_misses_token(module, module->inventory))
+        return;
+    (void)inventory_unref(module->whole);
+    module->whole = inventory_ref(worker->inventory);
 }
 
 /* Its logins are done: it may sign, and one more worker may start. */
@@ -573,6 +598,7 @@ struct module *module_free(struct module *module)
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     (void)inventory_unref(module->inventory);
+    (void)inventory_unref(module->whole);
     wire_writer_deinit(&module->certs);
     module_login_free_tokens(module);
     (void)config_unref(module->config_owner);

@@ -43,6 +43,7 @@ struct module {
     size_t worker_count;
     struct fair_queue queue;
     struct inventory *inventory; /* the last complete one of any worker */
+    struct inventory *whole;     /* the last one that no known token was missing from */
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
@@ -81,6 +82,18 @@ void module_leave(struct module *module);
 void module_reload(struct module *module);
 
 const char *module_get_name(const struct module *module);
+
+/**
+ * module_look_again() - somebody asks for what is not there: its token may have come since
+ *
+ * Replaces idle workers by fresh ones, but none that holds a login which a person typed. Does
+ * nothing when it was done a moment ago.
+ */
+void module_look_again(struct module *module);
+
+/** module_token_of_key_is_gone() - no inventory has the key now, but one did: its token is out. */
+bool module_token_of_key_is_gone(const struct module *module,
+                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
 
 /** module_key_state() - of a key that its inventory lists. */
 enum key_state module_key_state(const struct module *module,

@@ -74,16 +74,28 @@ void module_login_free_tokens(struct module *module)
     free(module->tokens);
 }
 
+/* The token is open because a PIN was given. */
+static bool module_login_was_made(const struct worker_token *token)
+{
+    return (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && (token->flags & WORKER_TOKEN_LOGGED_IN);
+}
+
+bool module_login_is_held(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->inventory->token_count; i++)
+        if (module_login_was_made(&worker->inventory->tokens[i].info))
+            return true;
+    return false;
+}
+
 bool module_login_is_typed(const struct module *module, const struct worker *worker)
 {
     for (size_t i = 0; i < worker->inventory->token_count; i++) {
         const struct worker_token *token = &worker->inventory->tokens[i].info;
         const struct module_token *known = module_login_find(module, token);
-        bool is_logged_in =
-            (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && (token->flags & WORKER_TOKEN_LOGGED_IN);
         bool source_would_do =
             module_login_has_source(module, token) && known && !known->pin_is_bad;
-        if (is_logged_in && !source_would_do)
+        if (module_login_was_made(token) && !source_would_do)
             return true;
     }
     return false;

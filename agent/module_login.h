@@ -54,6 +54,9 @@ bool module_login_has_source(const struct module *module, const struct worker_to
 /** module_login_is_typed() - the worker holds a login that only a person could make again. */
 bool module_login_is_typed(const struct module *module, const struct worker *worker);
 
+/** module_login_is_held() - the worker is logged in to a token, whoever gave the PIN. */
+bool module_login_is_held(const struct worker *worker);
+
 void module_login_free_tokens(struct module *module);
 
 #endif

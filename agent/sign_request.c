@@ -167,6 +167,23 @@ static void sign_request_refuse(struct connection *connection, const struct prot
     connection_send_error(connection, message->id, code, text);
 }
 
+static void sign_request_refuse_unknown(struct connection *connection,
+                                        const struct protocol_sign *message)
+{
+    bool is_gone = false;
+
+    list_for_each (link, &connection->agent->modules)
+        is_gone |= module_token_of_key_is_gone(list_entry(link, struct module, link),
+                                               message->key_hash.data);
+    agent_look_again(connection->agent);
+    if (is_gone)
+        sign_request_refuse(connection, message, NULL, PROTOCOL_E_TOKEN_GONE,
+                            "the token of this key is gone; put it in, and try again");
+    else
+        sign_request_refuse(connection, message, NULL, PROTOCOL_E_NO_KEY,
+                            "the agent has no such key; `mtls list` shows those it has");
+}
+
 /* The digest, or a copy of the message where the scheme takes it whole. */
 static int sign_request_take_content(struct sign_request *request,
                                      const struct protocol_sign *message)
@@ -263,8 +280,7 @@ int sign_request_start(struct connection *connection, const struct protocol_sign
     const char *text = NULL;
 
     if (!key) {
-        sign_request_refuse(connection, message, NULL, PROTOCOL_E_NO_KEY,
-                            "the agent has no such key; `mtls list` shows those it has");
+        sign_request_refuse_unknown(connection, message);
         return 0;
     }
     enum protocol_error_code code = sign_request_check(connection, message, key, &text);

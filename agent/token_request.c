@@ -161,6 +161,7 @@ int token_request_unlock(struct connection *connection,
     if (match.count == 1)
         return token_request_start(connection, message->id, &match, TAKE_FD(pin_fd));
     if (match.count == 0) {
+        agent_look_again(connection->agent);
         connection_send_error(connection, message->id, PROTOCOL_E_NO_KEY,
                               message->selector.len > 0
                                   ? "no token has this name; `mtls status` shows those there are"

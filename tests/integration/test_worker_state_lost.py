@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Codes that mean "token or module state is gone": one clean new start, and the request goes on."""
 
+import time
+
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind
+from harness import Code, Kind, poll_until
+from wire import ModuleState
 
 STATE_LOST = {
     "CKR_SESSION_HANDLE_INVALID": "b3", "CKR_SESSION_CLOSED": "b0", "CKR_DEVICE_ERROR": "30",
@@ -17,11 +20,13 @@ TROUBLE = {**STATE_LOST, "CKR_FUNCTION_FAILED": "6", "CKR_HOST_MEMORY": "2",
            "an unknown code": "80000123"}
 
 
-class TestStateLost(FaultTest):
+class StateTest(FaultTest):
     def sign(self, client, key):
         return client.sign(key.hash, wire.ECDSA_SHA256, Kind.TLS13,
                            tls_messages.certificate_verify())
 
+
+class TestStateLost(StateTest):
     def assert_each(self, codes, function, check):
         """One token for all codes, a fresh agent for each."""
         token = self.faulty_token()
@@ -92,7 +97,7 @@ class TestStateLost(FaultTest):
         self.assertIn("CKR_DATA_INVALID", refusal.text)
 
 
-class TestTokenRemoved(FaultTest):
+class TestTokenRemoved(StateTest):
     """SoftHSM in the part of a card; real readers are in tests/token."""
 
     def test_removed_token_is_named_and_comes_back(self):
@@ -106,6 +111,44 @@ class TestTokenRemoved(FaultTest):
         self.assertIn("demo", refusal.text)
         token.rules()
         self.assert_recovers(agent, token.keys["work"])
+
+    def test_token_that_comes_after_the_start_is_found(self):
+        token = self.faulty_token()
+        token.rules("removed demo")
+        agent = self.serve(token, ready=False, workers=1)
+        self.wait_module(agent, lambda m: m.state == ModuleState.READY)
+        client = self.connect(agent)
+        self.assertEqual(client.keys(), [])
+        token.rules()
+        agent.wait_keys(deadline=5)
+        self.assert_signs(client, token.keys["work"])
+
+    def test_token_that_was_out_for_long_is_found_when_its_key_is_asked_for(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        token.rules("removed demo")
+        agent.kill_workers()
+        self.wait_module(agent, lambda m: m.restarts == 1 and m.state == ModuleState.READY)
+        starts = token.calls("C_Initialize")
+        token.wait_calls("C_Initialize", starts + 3)  # the next look comes 8 s later
+        poll_until(lambda: not agent.status().tokens, what="the token is not listed")
+        with agent.connect() as client:
+            refusal = self.assert_refused(Code.TOKEN_GONE, self.sign, client, token.keys["work"])
+        self.assertIn("put it in", refusal.text)
+        token.rules()
+        self.assert_recovers(agent, token.keys["work"], deadline=4)
+
+    def test_login_that_a_person_typed_outlives_requests_for_what_is_not_there(self):
+        token = self.faulty_token()
+        agent = self.serve(token, ready=False, workers=1, pin="ask")
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            workers = agent.workers()
+            end = time.monotonic() + 2.5  # two looks would come in this time
+            while time.monotonic() < end:
+                self.assert_refused(Code.NO_KEY, client.keys, "nothing")
+            self.assert_signs(client, token.keys["work"])
+        self.assertEqual(agent.workers(), workers)
 
     def test_other_module_lives(self):
         token, other = self.faulty_token(), self.other_token()
