@@ -405,15 +405,25 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
     worker_kill(worker, WORKER_END_CRASH);
 }
 
+void module_note_failure(struct module *module, const struct worker *worker)
+{
+    bool had_come_up =
+        worker->ready_since_ms > 0 &&
+        clock_is_over(clock_monotonic_ms(), worker->ready_since_ms, MODULE_STABLE_MS);
+
+    /* Workers that had been up and end together are one failure, not several in a row. */
+    module->failures = had_come_up ? 1 : module->failures + 1;
+}
+
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
 {
     struct module *module = userdata;
-    bool had_come_up = worker->ready_since_ms > 0 &&
-                       clock_monotonic_ms() - worker->ready_since_ms > MODULE_STABLE_MS;
 
     module_settle_requests(module, worker, end);
     if (module->login_worker == worker)
         module_login_abort(module, worker);
+    if (end != WORKER_END_RETIRED)
+        module_note_failure(module, worker);
     (void)worker_free(worker);
     module->worker_count--;
     module_advance_logins(module);
@@ -422,10 +432,8 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
         module_pump(module);
         return;
     }
-    module->restarts += end == WORKER_END_RETIRED ? 0 : 1;
     if (end != WORKER_END_RETIRED) {
-        /* Workers that had been up and end together are one failure, not several in a row. */
-        module->failures = had_come_up ? 1 : module->failures + 1;
+        module->restarts++;
         if (!module->text[0])
             module_set_text(module, end == WORKER_END_TIMEOUT
                                         ? "the module did not answer in time and was restarted"

@@ -24,6 +24,9 @@ void module_retire(struct worker *worker);
 /** module_note_success() - a signature was made: missing workers may start at once. */
 void module_note_success(struct module *module);
 
+/** module_note_failure() - a worker failed: how soon the next one starts depends on how often. */
+void module_note_failure(struct module *module, const struct worker *worker);
+
 /** module_pump() - hand on what workers have room for. May free a module that is leaving. */
 void module_pump(struct module *module);
 

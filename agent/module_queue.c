@@ -353,7 +353,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
         log_warning("%s: %s; starting a fresh worker", module_get_name(module),
                     escape_text(reply->text, text, sizeof(text)));
         module_set_text(module, "%s", text);
-        module->failures++;
+        module_note_failure(module, worker);
         module_retire(worker);
     } else if (worker->state == WORKER_STATE_RETIRING) {
         module_retire(worker);

@@ -66,6 +66,21 @@ class TestStateLost(StateTest):
         token.rules()
         self.assert_recovers(agent, token.keys["work"])
 
+    def test_trouble_that_was_over_for_long_does_not_count(self):
+        """After a restart of pcscd, say: the next card that is pulled is met at once again."""
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        token.rules("C_SignInit rv b3")
+        with agent.connect() as client:
+            while self.module(agent).state != ModuleState.BACKOFF:
+                with self.assertRaises(wire.Refused):
+                    self.sign(client, token.keys["work"])
+            token.rules()
+            self.wait_module(agent, lambda m: m.state == ModuleState.READY)
+            time.sleep(1.5)  # a worker that was up for a second did not fail at its start
+            token.rules("C_SignInit rv b3 2")  # the worker tries twice
+            self.assert_signs(client, token.keys["work"])
+
     def test_pin_that_failed_meanwhile_is_tried_once(self):
         token = self.faulty_token()
         agent = self.serve(token, workers=1)
