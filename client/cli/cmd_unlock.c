@@ -196,11 +196,11 @@ static int unlock_run(const struct cli_args *args)
         cli_note("token %s is unlocked already", token->label);
         return CLI_OK;
     }
+    /* It may have been unblocked since the agent last heard of it, and it has no try to lose. */
     if (token->state == MTLS_AGENT_TOKEN_PIN_BLOCKED)
-        return cli_fail(CLI_LOCKED,
-                        "the PIN of token %s is blocked. Unblock it with its PUK and "
-                        "the tool of its maker",
-                        token->label);
+        cli_note("the PIN of token %s was blocked. It works again after it was unblocked with its "
+                 "PUK and the tool of its maker",
+                 token->label);
     return unlock_token(agent, advice_token_selector(status, token), token->label, token->serial,
                         from_stdin);
 }

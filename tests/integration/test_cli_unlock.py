@@ -170,10 +170,15 @@ class TestUnlockFromStdin(CliTest):
                          (OK, "mtls: token card is unlocked already\n"))
         self.assertEqual(agent.pins, [])
 
-    def test_a_blocked_pin_is_not_tried(self):
+    def test_a_blocked_pin_is_tried_only_when_its_token_is_named(self):
+        """The agent does not hear of it when somebody unblocks the PIN."""
         agent = self.scripted_agent(tokens=[ScriptToken("card", "1", wire.TokenState.PIN_BLOCKED)])
-        self.assertIn("PUK", self.fail_with(LOCKED, "unlock", "card", "--stdin", input=FAKE_PIN))
+        self.assertEqual(self.unlock(FAKE_PIN)[0], OK)
         self.assertEqual(agent.pins, [])
+        code, text = self.unlock(FAKE_PIN, "card")
+        self.assertEqual(code, OK)
+        self.assertIn("PUK", text)
+        self.assertEqual(agent.pins, [FAKE_PIN])
 
     def test_a_wrong_pin_is_tried_once(self):
         agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
