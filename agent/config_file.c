@@ -46,7 +46,10 @@ _printf_(2, 3) static void config_report(struct config_reader *reader, const cha
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    (void)snprintf(line, sizeof(line), "%s:%u: %s", reader->file, reader->line, text);
+    if (reader->line > 0)
+        (void)snprintf(line, sizeof(line), "%s:%u: %s", reader->file, reader->line, text);
+    else /* about the file as a whole */
+        (void)snprintf(line, sizeof(line), "%s: %s", reader->file, text);
     reader->report(reader->userdata, line);
     reader->has_problem = true;
 }
