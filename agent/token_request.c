@@ -30,11 +30,16 @@ static void token_match_add(struct token_match *match, struct module *module,
 {
     size_t used = strlen(match->labels);
     char label[128];
+    char serial[128];
+    char name[sizeof(label) + sizeof(serial) + 16];
 
-    escape_text(token->label, label, sizeof(label));
-    if (strlen(label) + 2 < sizeof(match->labels) - used)
+    /* Labels may be equal, and a serial does as a selector, too. */
+    (void)snprintf(name, sizeof(name), "%s (serial %s)",
+                   escape_text(token->label, label, sizeof(label)),
+                   escape_text(token->serial, serial, sizeof(serial)));
+    if (strlen(name) + 2 < sizeof(match->labels) - used)
         (void)snprintf(match->labels + used, sizeof(match->labels) - used, "%s%s", used ? ", " : "",
-                       label);
+                       name);
     match->module = module;
     match->token = token;
     match->count++;

@@ -146,8 +146,8 @@ class TestUnlock(UnlockTest):
             self.wait_token(agent, lambda t: True, label=label)
         with agent.connect() as client:
             refusal = self.assert_refused(Code.AMBIGUOUS, client.unlock, "1234")
-        self.assertIn("demo", refusal.text)
-        self.assertIn("second", refusal.text)
+        self.assertIn(f"demo (serial {first.serial})", refusal.text)
+        self.assertIn(f"second (serial {second.serial})", refusal.text)
         self.assertEqual(first.calls("C_Login") + second.calls("C_Login"), 0)
 
     def test_lock_is_felt_by_every_client(self):
