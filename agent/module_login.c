@@ -136,6 +136,13 @@ static void module_login_note_bad_source(struct module_token *token, const char 
                       detail);
 }
 
+/* The PIN may be right, but too few tries are left to find out: a reload would not help. */
+static void module_login_note_refused(struct module_token *token, const char *detail)
+{
+    token->pin_is_bad = true;
+    module_login_note(token, "%s; use `mtls unlock`", detail);
+}
+
 static int module_login_start(struct module *module, struct worker *worker,
                               const struct worker_token *token, const struct config_token *config)
 {
@@ -207,6 +214,8 @@ static void module_login_record(struct module *module, const struct worker *work
     /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
     if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))
         module_login_note(token, "%s", detail);
+    else if (reply->result == WORKER_E_REFUSED)
+        module_login_note_refused(token, detail);
     else
         module_login_note_bad_source(token, detail);
 }

@@ -185,7 +185,10 @@ class TestFewTriesLeft(PinTest):
 
     def test_status_names_the_reason(self):
         _, agent = self.assert_source_is_not_used(1)
-        self.assertRegex(self.token_status(agent).text, r"tr(y|ies)")
+        text = self.token_status(agent).text
+        self.assertRegex(text, r"tr(y|ies)")
+        self.assertIn("mtls unlock", text)
+        self.assertNotIn("reload", text)  # nothing is wrong with the source
 
     def test_blocked_token_is_not_asked(self):
         token = self.counting_token(tries=0)
