@@ -19,6 +19,7 @@ struct CMUnitTest {
     void (*test)(void **state);
     int (*setup)(void **state);
     int (*teardown)(void **state);
+    void *state;
 };
 
 __attribute__((weak)) jmp_buf foreign_failed;
@@ -48,22 +49,27 @@ __attribute__((weak, noreturn, format(printf, 3, 4))) void foreign_fail(const ch
 #define assert_string_not_equal(a, b) foreign_check(strcmp(a, b) != 0, #a " does not equal " #b)
 #define assert_memory_equal(a, b, len) foreign_check(memcmp(a, b, len) == 0, #a " equals " #b)
 
-#define cmocka_unit_test(test)  \
-    {                           \
-#test, test, NULL, NULL \
-    }
-#define cmocka_unit_test_setup(test, setup) \
+#define cmocka_unit_test(function)          \
     {                                       \
-#test, test, setup, NULL            \
+        .name = #function, .test = function \
     }
-#define cmocka_unit_test_setup_teardown(test, setup, teardown) \
-    {                                                          \
-#test, test, setup, teardown                           \
+#define cmocka_unit_test_prestate(function, start)          \
+    {                                                       \
+        .name = #function, .test = function, .state = start \
+    }
+#define cmocka_unit_test_setup(function, before)             \
+    {                                                        \
+        .name = #function, .test = function, .setup = before \
+    }
+#define cmocka_unit_test_setup_teardown(function, before, after)                \
+    {                                                                           \
+        .name = #function, .test = function, .setup = before, .teardown = after \
     }
 
-/* 0 when it passed. A test without a set-up of its own gets the group's @state. */
-__attribute__((weak)) int foreign_run(const struct CMUnitTest *row, void *state)
+/* 0 when it passed. A test without a set-up or a state of its own gets the group's. */
+__attribute__((weak)) int foreign_run(const struct CMUnitTest *row, void *group_state)
 {
+    void *state = row->state ? row->state : group_state;
     volatile int failed = 0;
 
     if (row->setup && row->setup(&state) != 0)
