@@ -1,25 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds common/ and its tests for another kind of machine and runs them there, with foreign/cmocka.h
-# in place of cmocka. Exit 77: the compiler or the emulator is not here.
-# Usage: run_foreign.sh SOURCE_ROOT BUILD_ROOT "COMPILER WORDS" [EMULATOR]
-#   "gcc -m32"                              32 bits (Debian: gcc-multilib)
-#   "powerpc-linux-gnu-gcc -static" qemu-ppc  32 bits, big-endian (gcc-powerpc-linux-gnu, qemu-user)
+# in place of cmocka. The first compiler whose programs run here is taken; exit 77: there is none.
+# Usage: run_foreign.sh SOURCE_ROOT BUILD_ROOT EMULATOR "COMPILER WORDS"...   EMULATOR may be empty
 set -euo pipefail
 
 root=$1
 build=$2
-read -ra compiler <<<"$3"
-emulator=(${4+"$4"})
+emulator=()
+[[ -z $3 ]] || emulator=("$3")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
+makes_programs() { # makes_programs COMPILER...: that run here
+    "$@" -o "$dir/probe" "$dir/probe.c" 2>/dev/null && "${emulator[@]}" "$dir/probe" 2>/dev/null
+}
+
 echo 'int main(void) { return 0; }' >"$dir/probe.c"
-if ! "${compiler[@]}" -o "$dir/probe" "$dir/probe.c" 2>/dev/null ||
-    ! "${emulator[@]}" "$dir/probe" 2>/dev/null; then
-    echo "${compiler[*]} ${emulator[*]} does not work here: skipped"
-    exit 77
-fi
+compiler=()
+for words in "${@:4}"; do
+    read -ra compiler <<<"$words"
+    ! makes_programs "${compiler[@]}" || break
+    echo "$words: no program of it runs here ${3:+with $3 }(see scripts/install-deps --lint)"
+    compiler=()
+done
+[[ ${#compiler[@]} -gt 0 ]] || exit 77
 
 tests=(wire frame scheme utf8 escape protocol worker_protocol golden alloc log)
 # These are about the kernel, which an emulator has only half of.
