@@ -14,8 +14,8 @@
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/frame.h"
-#include "common/lookout.h"
 #include "common/log.h"
+#include "common/lookout.h"
 
 #define WORKER_BUFFER_LEN (WIRE_FRAME_MAX + WIRE_HEADER_LEN)
 /* Room for a window of ordinary requests and one of the largest size. */
