@@ -184,6 +184,8 @@ static int listener_make_socket(struct listener *listener)
         r = listener_watch_file(listener);
     if (!r)
         r = socket_file_listen(listener->path, &listener->fd);
+    if (!r)
+        r = socket_file_check_claim(listener->path, listener->lock_fd);
     return r > 0 ? LISTENER_E_REFUSED : r;
 }
 

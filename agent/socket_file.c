@@ -43,8 +43,8 @@ static int socket_file_fill_address(const char *path, struct sockaddr_un *ret_ad
     return 0;
 }
 
-/* The directory of @path, made with mode 0700 if only it is missing. */
-static int socket_file_check_directory(const char *path)
+/* The directory of @path; @may_make: made with mode 0700 if only it is missing. */
+static int socket_file_check_directory(const char *path, bool may_make)
 {
     _cleanup_free_ char *dir = strdup(path);
     struct stat stat_buf;
@@ -52,7 +52,7 @@ static int socket_file_check_directory(const char *path)
     if (!dir)
         return -ENOMEM;
     *strrchr(dir, '/') = '\0';
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+    if (may_make && mkdir(dir, 0700) < 0 && errno != EEXIST)
         return socket_file_refuse("cannot make the directory %s: %s", dir, strerror(errno));
     if (lstat(dir, &stat_buf) < 0)
         return socket_file_refuse("%s: %s", dir, strerror(errno));
@@ -76,7 +76,7 @@ int socket_file_lock(const char *path, int *ret_lock_fd)
 
     int r = socket_file_fill_address(path, &address);
     if (!r)
-        r = socket_file_check_directory(path);
+        r = socket_file_check_directory(path, true);
     if (r)
         return r;
     if (asprintf(&lock_path, "%s.lock", path) < 0)
@@ -93,6 +93,18 @@ int socket_file_lock(const char *path, int *ret_lock_fd)
                    ? socket_file_refuse("an agent already runs at %s", path)
                    : socket_file_refuse("cannot lock %s: %s", lock_path, strerror(errno));
     *ret_lock_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int socket_file_check_claim(const char *path, int lock_fd)
+{
+    struct stat stat_buf;
+
+    if (fstat(lock_fd, &stat_buf) < 0)
+        return -errno;
+    if (stat_buf.st_nlink == 0)
+        return socket_file_refuse("the directory of %s was cleared while the socket was made",
+                                  path);
     return 0;
 }
 
@@ -135,7 +147,7 @@ int socket_file_listen(const char *path, int *ret_fd)
 
     int r = socket_file_fill_address(path, &address);
     if (!r)
-        r = socket_file_check_directory(path);
+        r = socket_file_check_directory(path, false);
     if (!r)
         r = socket_file_clear(&address);
     if (r)

@@ -23,6 +23,14 @@ enum {
 int socket_file_lock(const char *path, int *ret_lock_fd) _must_check_;
 
 /**
+ * socket_file_check_claim() - the claim's file is still there
+ *
+ * Who removes the directory removes it first, so it also tells that a watch which was set after
+ * socket_file_lock() watches the directory that is there. Return: as socket_file_lock().
+ */
+int socket_file_check_claim(const char *path, int lock_fd) _must_check_;
+
+/**
  * socket_file_listen() - make the socket of a claimed path
  * @ret_fd:     filled; listening, non-blocking, close-on-exec; mode 0600; owned by the caller
  *
