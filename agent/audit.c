@@ -7,8 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-journal.h>
 
+#include "agent/journal.h"
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
@@ -64,7 +64,7 @@ static int audit_open_file(struct audit *audit, const char *path)
 int audit_new(const struct config *config, struct audit **ret_audit)
 {
     struct audit *audit = calloc(1, sizeof(*audit));
-    bool has_journal = access("/run/systemd/journal/socket", W_OK) == 0;
+    bool has_journal = journal_is_there();
 
     if (!audit)
         return -ENOMEM;
@@ -75,7 +75,11 @@ int audit_new(const struct config *config, struct audit **ret_audit)
         audit->target = has_journal ? CONFIG_AUDIT_JOURNAL : CONFIG_AUDIT_OFF;
         audit->to_log = !has_journal;
     }
-    int r = audit->target == CONFIG_AUDIT_FILE ? audit_open_file(audit, config->audit_path) : 0;
+    int r = 0;
+    if (audit->target == CONFIG_AUDIT_FILE)
+        r = audit_open_file(audit, config->audit_path);
+    if (audit->target == CONFIG_AUDIT_JOURNAL)
+        r = journal_open(&audit->fd);
     if (r) {
         (void)audit_free(audit);
         return r;
@@ -214,20 +218,36 @@ static void audit_format_message(const struct audit_record *record, char *messag
 static void audit_write_journal(struct audit *audit, const struct audit_record *record,
                                 const char *hash)
 {
+    struct wire_writer *entry = &audit->line;
     char message[1024];
+    char uid[16];
+    char pid[16];
+    char ms[24];
 
     audit_format_message(record, message, sizeof(message));
-    int r = sd_journal_send(
-        "MESSAGE=%s", message, "PRIORITY=6", "MTLS_AGENT_AUDIT=1", "MTLS_AGENT_UID=%u",
-        (unsigned int)record->peer->uid, "MTLS_AGENT_PID=%d", (int)record->peer->pid,
-        "MTLS_AGENT_EXE=%s", audit_exe(record), "MTLS_AGENT_UNIT=%s", audit_unit(record),
-        "MTLS_AGENT_KEY=%s", record->key_name, "MTLS_AGENT_KEY_HASH=%s", hash, "MTLS_AGENT_KIND=%s",
-        audit_kind(record), "MTLS_AGENT_SCHEME=%s", record->scheme, "MTLS_AGENT_RESULT=%s",
-        audit_result(record), "MTLS_AGENT_REASON=%s", record->reason, "MTLS_AGENT_MS=%llu",
-        (unsigned long long)(record->taken_us / 1000), "MTLS_AGENT_CLIENT_GONE=%d",
-        record->client_is_gone, NULL);
+    (void)snprintf(uid, sizeof(uid), "%u", (unsigned int)record->peer->uid);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)record->peer->pid);
+    (void)snprintf(ms, sizeof(ms), "%llu", (unsigned long long)(record->taken_us / 1000));
+    wire_writer_reset(entry);
+    journal_put(entry, "MESSAGE", message);
+    journal_put(entry, "PRIORITY", "6");
+    journal_put(entry, "SYSLOG_IDENTIFIER", "mtls-agent");
+    journal_put(entry, "MTLS_AGENT_AUDIT", "1");
+    journal_put(entry, "MTLS_AGENT_UID", uid);
+    journal_put(entry, "MTLS_AGENT_PID", pid);
+    journal_put(entry, "MTLS_AGENT_EXE", audit_exe(record));
+    journal_put(entry, "MTLS_AGENT_UNIT", audit_unit(record));
+    journal_put(entry, "MTLS_AGENT_KEY", record->key_name);
+    journal_put(entry, "MTLS_AGENT_KEY_HASH", hash);
+    journal_put(entry, "MTLS_AGENT_KIND", audit_kind(record));
+    journal_put(entry, "MTLS_AGENT_SCHEME", record->scheme);
+    journal_put(entry, "MTLS_AGENT_RESULT", audit_result(record));
+    journal_put(entry, "MTLS_AGENT_REASON", record->reason);
+    journal_put(entry, "MTLS_AGENT_MS", ms);
+    journal_put(entry, "MTLS_AGENT_CLIENT_GONE", record->client_is_gone ? "1" : "0");
+    int r = journal_send(audit->fd, entry);
     if (r < 0)
-        audit_complain(audit, strerror(-r));
+        audit_complain(audit, r == -EAGAIN ? "the journal does not read" : strerror(-r));
 }
 
 void audit_write(struct audit *audit, const struct audit_record *record)

@@ -4,9 +4,13 @@
 import json
 import os
 import re
+import select
 import shutil
+import socket
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import tls_messages
 import wire
@@ -351,6 +355,66 @@ class TestFile(AuditTest):
         with agent.connect() as client:
             self.sign(client, token.keys["work"])
         agent.wait_for_log(r"work.*ok|ok.*work")
+
+
+@needs_root
+class TestJournal(AuditTest):
+    """A journald of our own: what a datagram socket at its path receives."""
+
+    def setUp(self):
+        super().setUp()
+        self.journal_dir = Path(tempfile.mkdtemp(prefix="mtls-"))
+        self.addCleanup(shutil.rmtree, self.journal_dir)
+        self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.journal.close)
+        self.journal.bind(str(self.journal_dir / "socket"))
+        script = ("mount -t tmpfs none /run && mkdir -p /run/systemd/journal && "
+                  'mount --bind "$0" /run/systemd/journal && exec "$@"')
+        self.wrap = ["unshare", "-m", "sh", "-c", script, str(self.journal_dir)]
+
+    def entry(self):
+        """The fields of one datagram, systemd.io/JOURNAL_NATIVE_PROTOCOL."""
+        self.journal.settimeout(wire.DEADLINE)
+        data, fields = self.journal.recv(65536), {}
+        while data:
+            name, data = data.split(b"\n", 1)
+            length = int.from_bytes(data[:8], "little")
+            fields[name.decode()] = data[8:8 + length].decode()
+            self.assertEqual(data[8 + length:9 + length], b"\n")
+            data = data[9 + length:]
+        return fields
+
+    def test_fields(self):
+        token, agent = self.audited(audit="journal", wrap=self.wrap)
+        with agent.connect() as client:
+            self.sign(client, token.keys["work"])
+        entry = self.entry()
+        self.assertEqual(
+            {name: entry[name] for name in entry if name not in ("MESSAGE", "MTLS_AGENT_MS")},
+            {"PRIORITY": "6", "SYSLOG_IDENTIFIER": "mtls-agent", "MTLS_AGENT_AUDIT": "1",
+             "MTLS_AGENT_UID": str(os.geteuid()), "MTLS_AGENT_PID": str(os.getpid()),
+             "MTLS_AGENT_EXE": os.path.realpath(sys.executable),
+             "MTLS_AGENT_UNIT": entry["MTLS_AGENT_UNIT"],
+             "MTLS_AGENT_KEY": "work",
+             "MTLS_AGENT_KEY_HASH": "sha256:" + token.keys["work"].hash.hex(),
+             "MTLS_AGENT_KIND": "tls13", "MTLS_AGENT_SCHEME": "ecdsa_secp256r1_sha256",
+             "MTLS_AGENT_RESULT": "ok", "MTLS_AGENT_REASON": "", "MTLS_AGENT_CLIENT_GONE": "0"})
+        self.assertIn("signed tls13 with key", entry["MESSAGE"])
+        self.assertTrue(entry["MTLS_AGENT_MS"].isdigit())
+
+    def test_journal_that_does_not_read_holds_up_nothing(self):
+        token, agent = self.audited(audit="journal", wrap=self.wrap)
+        with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as limit:
+            count = int(limit.read()) + 20
+        with agent.connect() as client:
+            for _ in range(count):
+                self.sign(client, token.keys["work"])
+        agent.wait_for_log("1 audit records could not be written: the journal does not read")
+        while self.journal in select.select([self.journal], [], [], 0)[0]:
+            self.entry()
+        with agent.connect() as client:
+            self.sign(client, token.keys["work"])
+        self.assertEqual(self.entry()["MTLS_AGENT_RESULT"], "ok")
 
 
 if __name__ == "__main__":
