@@ -55,8 +55,12 @@ static int dispatch_hello(struct connection *connection, struct wire_span body)
                               "this agent speaks protocol version 1 to 1");
         return 0;
     }
+    if (protocol_hello_reply_encode(&connection->output, &reply))
+        return -ENOBUFS;
+    /* Looking at the client in /proc takes as long as its way to the first request. */
     connection->has_said_hello = true;
-    return protocol_hello_reply_encode(&connection->output, &reply) ? -ENOBUFS : 0;
+    connection_send(connection);
+    return peer_look(connection->peer, connection->fd);
 }
 
 _Static_assert(PROTOCOL_VERSION == 1, "the sentence above names the supported range");

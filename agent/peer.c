@@ -143,11 +143,12 @@ int peer_new(int fd, struct peer **ret_peer)
     peer->uid = cred.uid;
     peer->gid = cred.gid;
     peer->pid = cred.pid;
-    peer_look_at_process(peer, fd);
-    if (peer_describe(peer)) {
-        (void)peer_unref(peer);
-        return -ENOMEM;
-    }
     *ret_peer = peer;
     return 0;
+}
+
+int peer_look(struct peer *peer, int fd)
+{
+    peer_look_at_process(peer, fd);
+    return peer_describe(peer);
 }

@@ -20,7 +20,8 @@ struct peer {
     unsigned int ref_count;
     uid_t uid;
     gid_t gid;
-    pid_t pid;  /* 0: of another pid namespace */
+    pid_t pid; /* 0: of another pid namespace */
+    /* From here on empty before peer_look(): */
     char *exe;  /* path of the executable; NULL: unknown */
     char *unit; /* systemd unit; NULL: none or unknown */
     char *text; /* the above for a log line, escaped */
@@ -28,14 +29,22 @@ struct peer {
 };
 
 /**
- * peer_new() - identify the peer of a connected Unix socket
+ * peer_new() - uid, gid and pid of the peer of a connected Unix socket, by SO_PEERCRED
  * @fd:         borrowed
  * @ret_peer:   filled; one reference, owned by the caller
  *
- * SO_PEERCRED, and SO_PEERPIDFD where the kernel has it: a process that ended while it was looked
- * at leaves exe and unit unknown. Blocks on /proc only. Return: 0, or -errno.
+ * Return: 0, or -errno.
  */
 int peer_new(int fd, struct peer **ret_peer) _must_check_;
+
+/**
+ * peer_look() - what the process is, once, before its first request
+ * @fd:         as given to peer_new()
+ *
+ * With SO_PEERPIDFD where the kernel has it: a process that ended while it was looked at leaves exe
+ * and unit unknown. Blocks on /proc only, for some 50 us. Return: 0, or -ENOMEM.
+ */
+int peer_look(struct peer *peer, int fd) _must_check_;
 
 struct peer *peer_ref(struct peer *peer);
 struct peer *peer_unref(struct peer *peer);
