@@ -175,10 +175,15 @@ static void audit_write_file(struct audit *audit, const struct audit_record *rec
                              const char *hash)
 {
     struct wire_writer *line = &audit->line;
+    const char *peer = peer_get_json(record->peer);
 
+    if (!peer) {
+        audit_complain(audit, strerror(ENOMEM));
+        return;
+    }
     wire_writer_reset(line);
     audit_put_time(audit);
-    escape_put_raw(line, record->peer->json);
+    escape_put_raw(line, peer);
     audit_put_text(line, "key", record->key_name);
     audit_put_text(line, "key_hash", hash);
     audit_put_text(line, "kind", audit_kind(record));
@@ -206,11 +211,12 @@ static void audit_format_message(const struct audit_record *record, char *messag
 {
     char key[128];
     char reason[256];
+    const char *peer = peer_get_text(record->peer);
 
     (void)snprintf(message, size, "%s %s with key \"%s\" for %s%s%s%s",
                    record->error_code ? "did not sign" : "signed", audit_kind(record),
-                   escape_cstring(record->key_name, key, sizeof(key)), record->peer->text,
-                   record->error_code ? ": " : "",
+                   escape_cstring(record->key_name, key, sizeof(key)),
+                   peer ? peer : "a client (no memory to name it)", record->error_code ? ": " : "",
                    record->error_code ? escape_cstring(record->reason, reason, sizeof(reason)) : "",
                    record->client_is_gone ? "; the client was gone" : "");
 }

@@ -15,7 +15,7 @@ struct audit;
 
 /* Everything borrowed. */
 struct audit_record {
-    const struct peer *peer;
+    struct peer *peer;
     const char *key_name;
     const uint8_t *key_hash; /* PROTOCOL_KEY_HASH_LEN bytes */
     uint32_t kind;           /* as the client sent it */

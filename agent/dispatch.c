@@ -60,7 +60,8 @@ static int dispatch_hello(struct connection *connection, struct wire_span body)
     /* Looking at the client in /proc takes as long as its way to the first request. */
     connection->has_said_hello = true;
     connection_send(connection);
-    return peer_look(connection->peer, connection->fd);
+    peer_look(connection->peer, connection->fd);
+    return 0;
 }
 
 _Static_assert(PROTOCOL_VERSION == 1, "the sentence above names the supported range");

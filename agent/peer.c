@@ -66,7 +66,7 @@ static bool peer_is_running(int pidfd)
     return poll(&pollfd, 1, 0) == 0;
 }
 
-static void peer_look_at_process(struct peer *peer, int fd)
+void peer_look(struct peer *peer, int fd)
 {
     _cleanup_close_ int pidfd = -1;
     socklen_t len = sizeof(pidfd);
@@ -90,24 +90,28 @@ static void peer_look_at_process(struct peer *peer, int fd)
     }
 }
 
-static int peer_describe_text(struct peer *peer)
+const char *peer_get_text(struct peer *peer)
 {
     char exe[PEER_EXE_SHOWN];
 
+    if (peer->text)
+        return peer->text;
     escape_cstring(peer->exe ? peer->exe : "unknown", exe, sizeof(exe));
     if (asprintf(&peer->text, "%s (uid %u, pid %d)", exe, (unsigned int)peer->uid, (int)peer->pid) <
         0) {
         peer->text = NULL;
-        return -ENOMEM;
+        return NULL;
     }
-    return 0;
+    return peer->text;
 }
 
-static int peer_describe_json(struct peer *peer)
+const char *peer_get_json(struct peer *peer)
 {
-    _cleanup_(cleanup_wire_writer) struct wire_writer json;
+    _cleanup_(cleanup_wire_writer) struct wire_writer json = {0};
     char numbers[64];
 
+    if (peer->json)
+        return peer->json;
     wire_writer_init(&json, PEER_JSON_MAX);
     (void)snprintf(numbers, sizeof(numbers),
                    ",\"uid\":%u,\"pid\":%d,\"exe\":", (unsigned int)peer->uid, (int)peer->pid);
@@ -115,18 +119,9 @@ static int peer_describe_json(struct peer *peer)
     escape_json(&json, wire_span_from_text(peer->exe ? peer->exe : "unknown"));
     escape_put_raw(&json, ",\"unit\":");
     escape_json(&json, wire_span_from_text(peer->unit));
-    if (json.failed)
-        return -ENOMEM;
-    peer->json = wire_span_to_text((struct wire_span){json.data, json.len});
-    return peer->json ? 0 : -ENOMEM;
-}
-
-/* Made once: it stands in every audit line. */
-static int peer_describe(struct peer *peer)
-{
-    int r = peer_describe_text(peer);
-
-    return r ? r : peer_describe_json(peer);
+    if (!json.failed)
+        peer->json = wire_span_to_text((struct wire_span){json.data, json.len});
+    return peer->json;
 }
 
 int peer_new(int fd, struct peer **ret_peer)
@@ -145,10 +140,4 @@ int peer_new(int fd, struct peer **ret_peer)
     peer->pid = cred.pid;
     *ret_peer = peer;
     return 0;
-}
-
-int peer_look(struct peer *peer, int fd)
-{
-    peer_look_at_process(peer, fd);
-    return peer_describe(peer);
 }

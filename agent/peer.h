@@ -24,8 +24,8 @@ struct peer {
     /* From here on empty before peer_look(): */
     char *exe;  /* path of the executable; NULL: unknown */
     char *unit; /* systemd unit; NULL: none or unknown */
-    char *text; /* the above for a log line, escaped */
-    char *json; /* the above as members of a JSON object: ,"uid":... */
+    char *text; /* once it was asked for; see peer_get_text() */
+    char *json;
 };
 
 /**
@@ -42,9 +42,18 @@ int peer_new(int fd, struct peer **ret_peer) _must_check_;
  * @fd:         as given to peer_new()
  *
  * With SO_PEERPIDFD where the kernel has it: a process that ended while it was looked at leaves exe
- * and unit unknown. Blocks on /proc only, for some 50 us. Return: 0, or -ENOMEM.
+ * and unit unknown. Blocks on /proc only, for some 50 us.
  */
-int peer_look(struct peer *peer, int fd) _must_check_;
+void peer_look(struct peer *peer, int fd);
+
+/**
+ * peer_get_text() - all of it for a log line, escaped
+ * peer_get_json() - as members of a JSON object, beginning with a comma
+ *
+ * Kept, as they stand in every audit line; idle clients need none. Return: NULL without memory.
+ */
+const char *peer_get_text(struct peer *peer) _must_check_;
+const char *peer_get_json(struct peer *peer) _must_check_;
 
 struct peer *peer_ref(struct peer *peer);
 struct peer *peer_unref(struct peer *peer);
