@@ -18,9 +18,7 @@
 /* Room for the control data of one descriptor more than is ever right; the kernel drops the rest.
  */
 #define CONNECTION_FDS_ROOM 2
-/* A buffer beyond this is not kept. */
-#define CONNECTION_INPUT_KEEP 16384u
-#define CONNECTION_OUTPUT_KEEP 1024u
+#define CONNECTION_INPUT_KEEP 16384u  /* a buffer beyond this is not kept */
 #define CONNECTION_STRANGER_MS 60000u /* between two log lines about peers that are not served */
 
 static int connection_update_events(struct connection *connection)
@@ -92,7 +90,8 @@ void connection_send(struct connection *connection)
     }
     if (connection->output.failed)
         connection->is_closing = true;
-    else if (connection->output.len == 0 && connection->output.cap > CONNECTION_OUTPUT_KEEP) {
+    else if (connection->output.len == 0 && connection->output.cap > 0) {
+        /* An idle client keeps none. */
         wire_writer_deinit(&connection->output);
         wire_writer_init(&connection->output, CONNECTION_OUTPUT_MAX);
     }
