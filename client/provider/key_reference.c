@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "client/provider/base64.h"
-#include "client/provider/der.h"
+#include "common/der.h"
 #include "common/utf8.h"
 
 #define PKCS11_SCHEME "pkcs11:"

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "client/provider/der.h"
+#include "common/der.h"
 
 #define OID(bytes)                                  \
     {                                               \

@@ -6,8 +6,8 @@
 #include <openssl/core_dispatch.h>
 #include <string.h>
 
+#include "client/lib/tls_message.h"
 #include "client/provider/digest.h"
-#include "client/provider/tls_message.h"
 
 static void *signature_new(void *context, const char *properties)
 {

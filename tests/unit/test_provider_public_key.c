@@ -7,10 +7,10 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "client/lib/tls_message.h"
 #include "client/provider/algorithm_id.h"
 #include "client/provider/digest.h"
 #include "client/provider/public_key.h"
-#include "client/provider/tls_message.h"
 #include "tests/unit/unit.h"
 
 struct sample {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "client/provider/base64.h"
-#include "client/provider/der.h"
 #include "client/provider/key_reference.h"
+#include "common/der.h"
 #include "tests/unit/unit.h"
 
 #define BEGIN "-----BEGIN MTLS AGENT KEY REFERENCE-----\n"

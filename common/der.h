@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The little DER (ITU-T X.690) that key references and SubjectPublicKeyInfo need: definite, minimal
- * lengths below 64 KiB, low tag numbers, no recursion. Reads and writes through the sticky reader
- * and writer of common/wire.h. Pure, libc only.
+ * The little DER (ITU-T X.690) that key references, certificates and SubjectPublicKeyInfo need:
+ * definite, minimal lengths below 64 KiB, low tag numbers, no recursion. Reads and writes through
+ * the sticky reader and writer of common/wire.h. Pure, libc only.
  */
-#ifndef MTLS_PROVIDER_DER_H
-#define MTLS_PROVIDER_DER_H
+#ifndef MTLS_COMMON_DER_H
+#define MTLS_COMMON_DER_H
 
 #include "common/wire.h"
 
@@ -26,6 +26,9 @@
  * Return: borrowed bytes; empty after a failure.
  */
 struct wire_span der_get(struct wire_reader *reader, uint8_t tag);
+
+/** der_get_whole() - the next value with its tag and length; else as der_get(). */
+struct wire_span der_get_whole(struct wire_reader *reader, uint8_t tag);
 
 /** der_next_is() - the next value has this tag; false at the end. Takes nothing. */
 bool der_next_is(const struct wire_reader *reader, uint8_t tag);

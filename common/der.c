@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strict DER; see der.h. */
-#include "client/provider/der.h"
+#include "common/der.h"
 
 #define DER_CONTENT_MAX 0xffffu
 #define DER_SHORT_MAX 0x7fu
@@ -40,6 +40,14 @@ struct wire_span der_get(struct wire_reader *reader, uint8_t tag)
     reader->at += len;
     reader->left -= len;
     return content;
+}
+
+struct wire_span der_get_whole(struct wire_reader *reader, uint8_t tag)
+{
+    const uint8_t *start = reader->at;
+
+    (void)der_get(reader, tag);
+    return (struct wire_span){start, reader->failed ? 0 : (size_t)(reader->at - start)};
 }
 
 bool der_next_is(const struct wire_reader *reader, uint8_t tag)

@@ -3,8 +3,8 @@
  * What a program wants signed, told by its bytes: libssl hands over the whole message that a TLS
  * client signs. This only chooses the kind of the request; the agent checks every byte itself.
  */
-#ifndef MTLS_PROVIDER_TLS_MESSAGE_H
-#define MTLS_PROVIDER_TLS_MESSAGE_H
+#ifndef MTLS_CLIENT_TLS_MESSAGE_H
+#define MTLS_CLIENT_TLS_MESSAGE_H
 
 #include "client/lib/mtls-agent.h"
 #include "common/wire.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Telling TLS messages from others; see tls_message.h. */
-#include "client/provider/tls_message.h"
+#include "client/lib/tls_message.h"
 
 #include <string.h>
 
