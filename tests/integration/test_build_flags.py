@@ -11,7 +11,7 @@ from harness import BUILD_ROOT, needs_no_sanitizer
 
 FILES = ("agent/mtls-agent", "pkcs11/token-worker", "pkcs11/ask-pin", "client/cli/mtls",
          "client/ssl/libmtls-agent.so.0", "client/ssl/mtls-agent/ssl.so",
-         "client/provider/mtls-agent.so")
+         "client/mtls-agent/mtls-agent-crypto.so", "client/provider/mtls-agent.so")
 
 
 def readelf(*args):

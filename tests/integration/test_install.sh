@@ -70,7 +70,8 @@ names_no_build_path() {
 check "no text file names the build directory" names_no_build_path
 
 elf=("$root/bin/mtls-agent" "$root/bin/mtls" "$root/$(option libexecdir)/mtls-agent/token-worker"
-    "$root/$(option libexecdir)/mtls-agent/ask-pin" "$lib/libmtls-agent.so.0" "$provider")
+    "$root/$(option libexecdir)/mtls-agent/ask-pin" "$lib/libmtls-agent.so.0" "$provider"
+    "$lib/mtls-agent/mtls-agent-crypto.so")
 is_hardened() {
     local file=$1 headers dynamic
     headers=$(readelf --wide --file-header --program-headers "$file")
@@ -96,8 +97,12 @@ needs_only() { # needs_only REGEX FILE
 }
 check "libmtls-agent exports mtls_agent_* alone" exports_only '^mtls_agent_' "$lib/libmtls-agent.so.0"
 check "the provider exports OSSL_provider_init alone" exports_only '^OSSL_provider_init$' "$provider"
+check "the PKCS#11 module's part for libcrypto exports one function" \
+    exports_only '^mtls_agent_module_crypto_0$' "$lib/mtls-agent/mtls-agent-crypto.so"
 if [[ $sanitize == none ]]; then
     check "the provider needs libc and libcrypto alone" needs_only '^(libc|libcrypto)\.so' "$provider"
+    check "the PKCS#11 module's part for libcrypto needs libc and libcrypto alone" \
+        needs_only '^(libc|libcrypto)\.so' "$lib/mtls-agent/mtls-agent-crypto.so"
     check "the core loads neither libp11 nor libssl" \
         needs_only '^(lib(c|crypto|systemd|inih|p11-kit)|ld-linux.*)\.so' "$root/bin/mtls-agent"
 fi
