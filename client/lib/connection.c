@@ -212,19 +212,20 @@ int connection_send(struct connection *connection, int pass_fd)
     return 0;
 }
 
-/* Returns 0 when the socket has one of @events, CONNECTION_E_TIMEOUT, or -errno. */
+/* Returns 0 when the socket has one of @events, also after the deadline; CONNECTION_E_TIMEOUT, or
+ * -errno. */
 static int connection_wait(const struct connection *connection, short events, uint64_t deadline_us)
 {
     for (;;) {
         struct pollfd poll_fd = {.fd = connection->fd, .events = events};
         uint64_t left_ms = (deadline_left_us(deadline_us) + 999u) / 1000u;
-        if (left_ms == 0)
-            return CONNECTION_E_TIMEOUT;
         int ready = poll(&poll_fd, 1, clock_poll_timeout(left_ms));
         if (ready > 0)
             return 0;
         if (ready < 0 && errno != EINTR)
             return -errno;
+        if (left_ms == 0)
+            return CONNECTION_E_TIMEOUT;
     }
 }
 
@@ -262,17 +263,8 @@ int connection_receive(struct connection *connection, uint64_t deadline_us)
     return r;
 }
 
-static int connection_send_hello(struct connection *connection, const char *client_name,
-                                 uint64_t deadline_us)
+int connection_flush(struct connection *connection, uint64_t deadline_us)
 {
-    const struct protocol_hello hello = {
-        .version_min = PROTOCOL_VERSION,
-        .version_max = PROTOCOL_VERSION,
-        .client_name = wire_span_from_text(client_name),
-    };
-
-    if (protocol_hello_encode(&connection->out, &hello))
-        return -ENOMEM;
     for (;;) {
         int r = connection_send(connection, -1);
         if (r != CONNECTION_E_AGAIN)
@@ -283,8 +275,8 @@ static int connection_send_hello(struct connection *connection, const char *clie
     }
 }
 
-static int connection_receive_frame(struct connection *connection, uint64_t deadline_us,
-                                    struct frame *ret_frame)
+int connection_receive_frame(struct connection *connection, uint64_t deadline_us,
+                             struct frame *ret_frame)
 {
     for (;;) {
         int r = frame_buffer_next(&connection->in, ret_frame);
@@ -296,6 +288,20 @@ static int connection_receive_frame(struct connection *connection, uint64_t dead
         if (r)
             return r;
     }
+}
+
+static int connection_send_hello(struct connection *connection, const char *client_name,
+                                 uint64_t deadline_us)
+{
+    const struct protocol_hello hello = {
+        .version_min = PROTOCOL_VERSION,
+        .version_max = PROTOCOL_VERSION,
+        .client_name = wire_span_from_text(client_name),
+    };
+
+    if (protocol_hello_encode(&connection->out, &hello))
+        return -ENOMEM;
+    return connection_flush(connection, deadline_us);
 }
 
 static int connection_explain_hello(const char *path, int r, struct mtls_agent_error *error)

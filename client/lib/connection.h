@@ -80,4 +80,18 @@ int connection_wait_writable(const struct connection *connection,
  */
 int connection_receive(struct connection *connection, uint64_t deadline_us) _must_check_;
 
+/** connection_flush() - connection_send() until all is sent. Return: as both of these. */
+int connection_flush(struct connection *connection, uint64_t deadline_us) _must_check_;
+
+/**
+ * connection_receive_frame() - the next whole frame
+ * @deadline_us: of the past: takes what is there and does not wait
+ * @ret_frame:   filled; borrowed from `in` until more is received
+ *
+ * For a connection that one thread has to itself. Return: 0, -EBADMSG when the bytes are no frame,
+ * or as connection_receive().
+ */
+int connection_receive_frame(struct connection *connection, uint64_t deadline_us,
+                             struct frame *ret_frame) _must_check_;
+
 #endif

@@ -306,6 +306,59 @@ MTLS_AGENT_EXPORT int mtls_agent_unlock(struct mtls_agent *agent, const char *to
 MTLS_AGENT_EXPORT int mtls_agent_lock(struct mtls_agent *agent, const char *token,
                                       struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
+/* What may change at the agent: bits of a mask, and the kind of an event. */
+enum mtls_agent_event_kind {
+    MTLS_AGENT_EVENT_KEYS = 1,   /* keys or certificates */
+    MTLS_AGENT_EVENT_TOKEN = 2,  /* a token came, went, was unlocked or locked */
+    MTLS_AGENT_EVENT_MODULE = 4, /* the state of a module */
+};
+
+struct mtls_agent_event {
+    enum mtls_agent_event_kind kind;
+    char subject[257]; /* name of the key, label of the token, name of the module; UTF-8 as it came:
+                          escape it before it meets a terminal */
+    char text[1025];   /* what happened, for people; likewise */
+};
+
+struct mtls_agent_events;
+
+/**
+ * mtls_agent_events_new() - be told of changes from now on
+ * @agent:      tells where the agent is; borrowed for this call alone
+ * @mask:       a sum of enum mtls_agent_event_kind, not 0
+ * @ret_events: filled; owned by the caller, mtls_agent_events_free()
+ *
+ * Has a connection of its own, and is for one thread at a time. It does not reconnect: after a
+ * failure make a new one, then ask the agent for what there is now. A forked child may do nothing
+ * with it but free it.
+ * Blocks until the handle's deadline at most. Return: 0; MTLS_AGENT_E_ARGUMENT when @mask is none;
+ * those that every function has.
+ */
+MTLS_AGENT_EXPORT int mtls_agent_events_new(struct mtls_agent *agent, unsigned int mask,
+                                            struct mtls_agent_events **ret_events,
+                                            struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/** mtls_agent_events_get_fd() - borrowed; readable when mtls_agent_events_next() may have news. */
+MTLS_AGENT_EXPORT int mtls_agent_events_get_fd(const struct mtls_agent_events *events);
+
+/**
+ * mtls_agent_events_next() - the oldest event that was not taken yet
+ * @timeout_ms: how long to wait for one; 0: not at all
+ * @ret_event:  filled
+ *
+ * An event says that something changed, not what is now: ask for that.
+ * Return: 0; MTLS_AGENT_E_TIMEOUT when there is none; MTLS_AGENT_E_CONNECTION and others that every
+ * function has when no more will come.
+ */
+MTLS_AGENT_EXPORT int mtls_agent_events_next(struct mtls_agent_events *events,
+                                             unsigned int timeout_ms,
+                                             struct mtls_agent_event *ret_event,
+                                             struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/** mtls_agent_events_free() - unsubscribe and release; NULL is fine. Return: NULL. */
+MTLS_AGENT_EXPORT struct mtls_agent_events *
+mtls_agent_events_free(struct mtls_agent_events *events);
+
 /* OpenSSL's own types, declared here so that this header needs none of its headers. */
 struct ssl_ctx_st;
 

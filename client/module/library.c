@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one library of the process; see library.h. */
+#include "client/module/library.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+
+#include "client/lib/deadline.h"
+#include "client/lib/fork_guard.h"
+
+/*
+ * The guard is made by the first C_Initialize and stays for the life of the process: it has to tell
+ * a forked child also between C_Finalize and the next C_Initialize.
+ */
+static struct {
+    pthread_mutex_t mutex; /* guards what follows, and the library's content */
+    struct library *current;
+    struct fork_guard guard;
+    atomic_bool has_guard;
+} state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static struct library *library_free(struct library *library)
+{
+    sessions_deinit(&library->sessions);
+    slots_deinit(&library->slots);
+    watch_deinit(&library->watch);
+    library->agent = mtls_agent_free(library->agent);
+    library->wake_fd = close_fd(library->wake_fd);
+    free(library);
+    return NULL;
+}
+
+static void library_unref(struct library *library)
+{
+    if (--library->ref_count == 0)
+        (void)library_free(library);
+}
+
+/*
+ * In the child of a fork, once. What another thread of the parent held the lock over may be half
+ * changed: then all but the descriptors is left alone. Threads that waited do not exist here.
+ */
+static void library_renew_after_fork(void)
+{
+    bool was_unlocked = pthread_mutex_trylock(&state.mutex) == 0;
+    struct library *library = state.current;
+
+    state.current = NULL;
+    (void)pthread_mutex_init(&state.mutex, NULL);
+    if (!library)
+        return;
+    if (was_unlocked && library->ref_count == 1) {
+        (void)library_free(library);
+        return;
+    }
+    (void)mtls_agent_free(library->agent);
+    (void)close_fd(library->wake_fd);
+    if (library->watch.events)
+        (void)close_fd(mtls_agent_events_get_fd(library->watch.events));
+}
+
+static void library_lock(void)
+{
+    if (atomic_load(&state.has_guard) && !fork_guard_is_own(&state.guard) &&
+        fork_guard_begin_renewal(&state.guard)) {
+        library_renew_after_fork();
+        fork_guard_end_renewal(&state.guard);
+    }
+    (void)pthread_mutex_lock(&state.mutex);
+}
+
+void library_leave(void)
+{
+    (void)pthread_mutex_unlock(&state.mutex);
+}
+
+static int library_init(struct library *library)
+{
+    int r = watch_init(&library->watch);
+
+    library->ref_count = 1;
+    library->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    library->agent = mtls_agent_new(NULL);
+    if (r == 0)
+        r = slots_init(&library->slots);
+    if (r == 0 && (library->wake_fd < 0 || !library->agent))
+        r = -ENOMEM;
+    return r;
+}
+
+static int library_make_guard(void)
+{
+    if (atomic_load(&state.has_guard))
+        return 0;
+    int r = fork_guard_init(&state.guard);
+    if (r == 0)
+        atomic_store(&state.has_guard, true);
+    return r;
+}
+
+static CK_RV library_start_locked(void)
+{
+    struct library *library = NULL;
+
+    if (state.current)
+        return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    if (library_make_guard())
+        return CKR_HOST_MEMORY;
+    library = calloc(1, sizeof(*library));
+    if (!library)
+        return CKR_HOST_MEMORY;
+    if (library_init(library)) {
+        (void)library_free(library);
+        return CKR_HOST_MEMORY;
+    }
+    state.current = library;
+    return CKR_OK;
+}
+
+CK_RV library_start(void)
+{
+    library_lock();
+    CK_RV rv = library_start_locked();
+    library_leave();
+    return rv;
+}
+
+CK_RV library_stop(void)
+{
+    struct library *library = NULL;
+    CK_RV rv = library_enter(&library);
+
+    if (rv != CKR_OK)
+        return rv;
+    state.current = NULL;
+    (void)eventfd_write(library->wake_fd, 1);
+    (void)pthread_cond_broadcast(&library->watch.asked);
+    library_unref(library);
+    library_leave();
+    return CKR_OK;
+}
+
+CK_RV library_enter(struct library **ret_library)
+{
+    library_lock();
+    if (!state.current) {
+        library_leave();
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    }
+    *ret_library = state.current;
+    return CKR_OK;
+}
+
+CK_RV library_enter_fresh(struct library **ret_library)
+{
+    CK_RV rv = library_enter(ret_library);
+
+    return rv == CKR_OK ? watch_look(*ret_library, false) : rv;
+}
+
+CK_RV library_enter_session(CK_SESSION_HANDLE handle, struct library **ret_library,
+                            struct session **ret_session)
+{
+    CK_RV rv = library_enter(ret_library);
+
+    if (rv != CKR_OK)
+        return rv;
+    *ret_session = sessions_get(&(*ret_library)->sessions, handle);
+    if (*ret_session)
+        return CKR_OK;
+    library_leave();
+    return CKR_SESSION_HANDLE_INVALID;
+}
+
+void library_pause(struct library *library)
+{
+    library->ref_count++;
+    library_leave();
+}
+
+/* The waiting is over and the lock held: is the library still the one of the interface? */
+static CK_RV library_return(struct library *library)
+{
+    bool is_current = library == state.current;
+
+    library_unref(library);
+    if (is_current)
+        return CKR_OK;
+    library_leave();
+    return CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
+CK_RV library_resume(struct library *library)
+{
+    library_lock();
+    return library_return(library);
+}
+
+CK_RV library_wait(struct library *library, pthread_cond_t *condition, uint64_t deadline_us)
+{
+    library->ref_count++;
+    (void)deadline_wait(condition, &state.mutex, deadline_us);
+    return library_return(library);
+}
