@@ -6,6 +6,7 @@ ours. Pem: OpenSSL with the key in a file. All but Pem hold copies of one token,
 with the same keys; SoftHSM processes that share a directory would disturb each other.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ P11_KIT_CLIENT = next(Path("/usr/lib").glob("*/pkcs11/p11-kit-client.so"),
                       Path("/usr/lib/pkcs11/p11-kit-client.so"))
 KEYS = {"ec": "EC:prime256v1", "rsa": "rsa:2048"}
 BENCH = harness.BUILD_ROOT / "tests/bench"
+PKCS11_MODULE = harness.BUILD_ROOT / "client/module/mtls-agent-pkcs11.so"
 
 
 class Peer:
@@ -140,7 +142,10 @@ class Agent(Peer):
     def __init__(self, bench):
         super().__init__(bench)
         token = bench.token_copy()
-        self.daemon = harness.Agent(token.config())
+        # what comes through PKCS#11 are digests
+        digests = "".join(f"\n[key {kind}]\nuri = pkcs11:object={kind}\nsign = digest\n"
+                          for kind in KEYS)
+        self.daemon = harness.Agent(token.config() + digests)
         try:
             self.daemon.start()
             self.daemon.wait_keys(len(KEYS), 60)
@@ -158,6 +163,26 @@ class Agent(Peer):
 
     def end(self):
         self.daemon.end()
+
+
+class Module(Peer):
+    """mtls-agent, through its module for PKCS#11 programs."""
+
+    name = "module"
+
+    def __init__(self, bench):
+        super().__init__(bench)
+        self.agent = bench.peer("agent")
+        self.pids = self.agent.pids
+
+    @property
+    def environment(self):
+        return self.agent.environment
+
+    def command(self, kind, *args):
+        return ([BENCH / "bench-sign-module", *kind_args(kind), "--module", PKCS11_MODULE,
+                 "--token", self.bench.master.label, "--pin", self.bench.master.pin, *args],
+                self.environment)
 
 
 class Server:
@@ -223,7 +248,7 @@ def can_connect(port):
 class Bench:
     """The directory of one run, the token that is copied, the CA; peers are made when first used."""
 
-    KINDS = {kind.name: kind for kind in (Direct, Floor, Pem, P11Kit, Agent)}
+    KINDS = {kind.name: kind for kind in (Direct, Floor, Pem, P11Kit, Agent, Module)}
 
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-bench-"))
@@ -253,6 +278,26 @@ class Bench:
         copy.pin_file = copy.dir / "pin"
         copy.set_pin_file(copy.pin)
         return copy
+
+    @contextlib.contextmanager
+    def token_with_certificates(self, count):
+        """The environment of an agent whose token has @count keys with a certificate each."""
+        memory = Path("/dev/shm")  # SoftHSM syncs every object to the disk
+        tmp = memory if os.access(memory, os.W_OK) else self.dir
+        token = Path(run(BENCH / "bench-token", str(count),
+                         env={**os.environ, "TMPDIR": str(tmp)}).decode().strip())
+        (token / "pin").write_text("123456\n")
+        (token / "pin").chmod(0o600)
+        daemon = harness.Agent(f"[module softhsm]\npath = {MODULE}\nworkers = 1\n"
+                               f"environment = SOFTHSM2_CONF={token}/softhsm2.conf\n"
+                               f"[token many]\nuri = pkcs11:token=many\npin = file:{token}/pin\n")
+        try:
+            daemon.start()
+            daemon.wait_keys(count, 120)
+            yield {"MTLS_AGENT_SOCK": str(daemon.socket)}
+        finally:
+            daemon.end()
+            shutil.rmtree(token, ignore_errors=True)
 
     def peer(self, name):
         if name not in self._peers:

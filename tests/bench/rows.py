@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import harness
 from clients import Broken, Clients, descriptor_count, pin, resident_kib
-from peers import BENCH
+from peers import BENCH, P11_KIT_CLIENT, PKCS11_MODULE
 
 ONE_CORE = {1} if (os.cpu_count() or 1) > 1 else {0}
 ALL_CORES = os.sched_getaffinity(0)
@@ -52,6 +52,7 @@ class Options:
     starts: int = 200      # fresh processes per round
     many_starts: int = 1000
     signatures: int = 1000000
+    certificates: int = 1000
 
 
 @contextlib.contextmanager
@@ -84,8 +85,10 @@ def rounds_of(options, standing, request):
         yield samples
 
 
-def signing(bench, options, kind, peers, claims, quantity, cpus=None, processes=1, args=()):
-    """A row of signing clients. @quantity: what is taken of a Sample, with its unit."""
+def signing(bench, options, kind, peers, claims, quantity, cpus=None, processes=1, args=(),
+            ours="agent"):
+    """A row of signing clients. @quantity: what is taken of a Sample, with its unit. @ours: the
+    peer that the claims are about."""
     take, unit = quantity
     specs = {name: lambda name=name: bench.peer(name).clients(kind, processes, args)
              for name in peers}
@@ -100,7 +103,7 @@ def signing(bench, options, kind, peers, claims, quantity, cpus=None, processes=
                 values[name].append(take(sample))
             for claim in claims:
                 base = claim.text.rpartition("/ ")[2]
-                claim.values.append(take(samples["agent"]) / take(samples[base]))
+                claim.values.append(take(samples[ours]) / take(samples[base]))
     return {name: (statistics.median(v), unit) for name, v in values.items()}
 
 
@@ -171,8 +174,8 @@ def row_rsa_16_fairness(bench, options):
                   {name: (statistics.median(v), SPREAD[1]) for name, v in values.items()})
 
 
-def spawning(bench, options, specs, base, claims):
-    """A row of fresh processes, one after the other; ratios of the median time to @base."""
+def spawning(bench, options, specs, claims, ours="agent"):
+    """A row of fresh processes, one after the other; ratios of the median times."""
     values = {name: [] for name in specs}
 
     def request(clients, warm_up):
@@ -183,7 +186,8 @@ def spawning(bench, options, specs, base, claims):
             for name, sample in samples.items():
                 values[name].append(sample.p50)
             for claim in claims:
-                claim.values.append(samples["agent"].p50 / samples[base].p50)
+                base = claim.text.rpartition("/ ")[2]
+                claim.values.append(samples[ours].p50 / samples[base].p50)
     return {name: (statistics.median(v), "us") for name, v in values.items()}
 
 
@@ -193,7 +197,7 @@ def row_fresh_process(bench, options):
              for name in ("direct", "p11-kit", "agent")}
     specs["fork and exec"] = lambda: Clients([([BENCH / "bench-spawn", "/bin/true"], {})])
     return Result("fresh process to first signature", claims,
-                  spawning(bench, options, specs, "direct", claims))
+                  spawning(bench, options, specs, claims))
 
 
 def row_fresh_many(bench, options):
@@ -250,30 +254,103 @@ def check_dn(bench, command, env, name):
         raise Broken(f"no mutual TLS with {name}: {done.stdout} {done.stderr}")
 
 
-def row_fresh_curl(bench, options):
-    claims = [Claim("p50 / pem", 1.10)]
-    server, pem = bench.server, bench.peer("pem")
-    pin([server.process.pid], ALL_CORES)
-    reference, env = agent_openssl(bench)
-    direct = bench.token_copy()
-    uri, direct_env = engine_openssl(bench, "direct", harness.MODULE,
-                                     {"SOFTHSM2_CONF": str(direct.conf)})
-    curl = ["curl", "--silent", "--show-error", "--cacert", server.ca]
-    engine = [*curl, "--engine", "pkcs11", "--key-type", "ENG", "--cert", bench.cert, "--key", uri,
-              server.url]
-    commands = {
-        "pem": ([*curl, "--cert", pem.cert, "--key", pem.keys["ec"], server.url], {}, "pem"),
-        "engine, direct": (engine, direct_env, "ec"),
-        "agent": ([*curl, "--cert", bench.cert, "--key", reference, server.url], env, "ec"),
-    }
+def curl_command(bench):
+    return ["curl", "--silent", "--show-error", "--cacert", bench.server.ca]
+
+
+def engine_curl(bench, peer, module, environment):
+    """(command, environment, subject) of a curl with the pkcs11 engine over a module."""
+    uri, env = engine_openssl(bench, peer, module, environment)
+    return ([*curl_command(bench), "--engine", "pkcs11", "--key-type", "ENG", "--cert", bench.cert,
+             "--key", uri, bench.server.url], env, "ec")
+
+
+def fresh_curls(bench, options, commands, claims, ours):
+    """A row of fresh curls; @commands: name -> (command, environment, subject)."""
     specs = {}
+    pin([bench.server.process.pid], ALL_CORES)
     for name, (command, environment, subject) in commands.items():
         check_dn(bench, command, environment, subject)
         specs[name] = lambda command=command, environment=environment: Clients(
             [([BENCH / "bench-spawn", *command], environment)])
     options = Options(**{**vars(options), "starts": max(options.starts // 4, 5)})
+    return spawning(bench, options, specs, claims, ours)
+
+
+def engine_direct(bench):
+    return engine_curl(bench, "direct", harness.MODULE,
+                       {"SOFTHSM2_CONF": str(bench.token_copy().conf)})
+
+
+def row_fresh_curl(bench, options):
+    claims = [Claim("p50 / pem", 1.10)]
+    server, pem = bench.server, bench.peer("pem")
+    reference, env = agent_openssl(bench)
+    curl = curl_command(bench)
+    commands = {
+        "pem": ([*curl, "--cert", pem.cert, "--key", pem.keys["ec"], server.url], {}, "pem"),
+        "engine, direct": engine_direct(bench),
+        "agent": ([*curl, "--cert", bench.cert, "--key", reference, server.url], env, "ec"),
+    }
     return Result("fresh curl with mutual TLS", claims,
-                  spawning(bench, options, specs, "pem", claims))
+                  fresh_curls(bench, options, commands, claims, "agent"))
+
+
+def row_module_one_core(bench, options):
+    claims = [Claim("p50 / p11-kit", 0.90)]
+    values = signing(bench, options, "ec", ["direct", "p11-kit", "agent", "module"], claims, P50,
+                     ONE_CORE, ours="module")
+    return Result("PKCS#11 module: P-256, one core", claims, values)
+
+
+def row_module_idle_cores(bench, options):
+    claims = [Claim("p50 / p11-kit", 0.75)]
+    values = signing(bench, options, "ec", ["direct", "p11-kit", "agent", "module"], claims, P50,
+                     ours="module")
+    return Result("PKCS#11 module: P-256, idle cores", claims, values)
+
+
+def row_module_rsa_4_threads(bench, options):
+    claims = [Claim("rate / direct", 0.9, at_least=True)]
+    values = signing(bench, options, "rsa", ["direct", "p11-kit", "module"], claims, RATE,
+                     args=["--threads", "4"], ours="module")
+    return Result("PKCS#11 module: RSA-2048, 4 threads", claims, values)
+
+
+def row_module_fresh_process(bench, options):
+    claims = [Claim("p50 / direct", 0.40), Claim("p50 / p11-kit", 0.26)]
+    specs = {name: lambda name=name: bench.peer(name).spawner("ec")
+             for name in ("direct", "p11-kit", "module")}
+    return Result("PKCS#11 module: fresh process", claims,
+                  spawning(bench, options, specs, claims, "module"))
+
+
+def row_module_fresh_curl(bench, options):
+    claims = [Claim("p50 / direct", 0.95), Claim("p50 / p11-kit", 0.6)]
+    p11_kit, module = bench.peer("p11-kit"), bench.peer("module")
+    commands = {
+        "direct": engine_direct(bench),
+        "p11-kit": engine_curl(bench, "p11-kit", P11_KIT_CLIENT, p11_kit.environment),
+        "module": engine_curl(bench, "module", PKCS11_MODULE, module.environment),
+    }
+    return Result("PKCS#11 module: curl with the engine", claims,
+                  fresh_curls(bench, options, commands, claims, "module"))
+
+
+def row_module_list(bench, options):
+    """`pkcs11-tool -O` on a token with very many certificates, keys and public keys."""
+    claim = Claim("p50", 100.0, unit="ms")
+    with bench.token_with_certificates(options.certificates) as daemon:
+        tool = ["pkcs11-tool", "-O", "--module", PKCS11_MODULE]
+        shown = subprocess.run([*map(os.fspath, tool)], env={**os.environ, **daemon}, text=True,
+                               capture_output=True, check=False).stdout
+        if shown.count("Certificate Object") != options.certificates:
+            raise Broken(f"{shown.count('Certificate Object')} certificates are shown")
+        with clients_of(bench, {"tool": lambda: Clients([([BENCH / "bench-spawn", *tool], daemon)])},
+                        ALL_CORES) as standing:
+            for _ in range(options.rounds):
+                claim.values.append(standing["tool"].spawn(5).p50 / 1000)
+    return Result(f"pkcs11-tool -O, {options.certificates} certificates", [claim], {})
 
 
 def handshakes(bench, options, processes, claims):
@@ -281,7 +358,6 @@ def handshakes(bench, options, processes, claims):
     pin([server.process.pid], ALL_CORES)
     p11_kit = bench.peer("p11-kit")
     reference, env = agent_openssl(bench)
-    from peers import P11_KIT_CLIENT
     uri, p11_env = engine_openssl(bench, "p11-kit", P11_KIT_CLIENT, p11_kit.environment)
     words = [BENCH / "bench-handshake", str(server.port), server.ca]
     commands = {"pem": ([*words, pem.cert, pem.keys["ec"]], {}),
@@ -373,6 +449,12 @@ ROWS = {
     "fresh-process": row_fresh_process,
     "fresh-many": row_fresh_many,
     "fresh-curl": row_fresh_curl,
+    "module-one-core": row_module_one_core,
+    "module-idle-cores": row_module_idle_cores,
+    "module-rsa-4-threads": row_module_rsa_4_threads,
+    "module-fresh-process": row_module_fresh_process,
+    "module-fresh-curl": row_module_fresh_curl,
+    "module-list": row_module_list,
     "handshakes-1": row_handshakes_1,
     "handshakes-4": row_handshakes_4,
     "idle-clients": row_idle_clients,

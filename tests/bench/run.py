@@ -92,7 +92,8 @@ def main():
         sys.exit(f"no such row: {', '.join(unknown)}")
     options = rows.Options(rounds=args.rounds, seconds=args.seconds, signatures=args.signatures)
     if args.quick:
-        options = rows.Options(rounds=1, seconds=0.1, starts=4, many_starts=16, signatures=1000)
+        options = rows.Options(rounds=1, seconds=0.1, starts=4, many_starts=16, signatures=1000,
+                               certificates=20)
 
     results, broken = [], []
     bench = peers.Bench()
