@@ -78,13 +78,13 @@ static int content_compare_ids(const void *a, const void *b)
 static int content_make_ids_unique(struct content *content)
 {
     size_t count = content->key_count;
-    _cleanup_free_ struct content_key **sorted = calloc(count > 0 ? count : 1, sizeof(*sorted));
+    _cleanup_free_ struct content_key **sorted = calloc(count > 0 ? count : 1, sizeof(void *));
 
     if (!sorted)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         sorted[i] = &content->keys[i];
-    qsort(sorted, count, sizeof(*sorted), content_compare_ids);
+    qsort(sorted, count, sizeof(void *), content_compare_ids);
     for (size_t i = 0; i < count;) {
         struct wire_span id = sorted[i]->id;
         size_t end = i + 1;
@@ -174,13 +174,13 @@ static struct object **content_sort(const struct content *content,
                                     int (*compare)(const void *, const void *))
 {
     size_t count = content->object_count;
-    struct object **sorted = calloc(count > 0 ? count : 1, sizeof(*sorted));
+    struct object **sorted = calloc(count > 0 ? count : 1, sizeof(void *));
 
     if (!sorted)
         return NULL;
     for (size_t i = 0; i < count; i++)
         sorted[i] = &content->objects[i];
-    qsort(sorted, count, sizeof(*sorted), compare);
+    qsort(sorted, count, sizeof(void *), compare);
     return sorted;
 }
 

@@ -45,12 +45,12 @@ struct content {
 
 /**
  * content_add_key() - one more key, before content_finish()
- * @key:        borrowed as long as the content lives
+ * @info:       borrowed as long as the content lives
  *
  * A key whose public half is not of the form of its type is left out.
  * Return: 0, or -ENOMEM.
  */
-int content_add_key(struct content *content, const struct mtls_agent_key *key) _must_check_;
+int content_add_key(struct content *content, const struct mtls_agent_key *info) _must_check_;
 
 /**
  * content_finish() - make the objects

@@ -7,7 +7,8 @@
 
 /* What was listed so long ago is worth a subscription. */
 #define WATCH_FRESH_US 1000000u
-/* An agent that is there and does not answer is left alone for so long. */
+/* An agent that is there and does not answer is left alone for so long, and for as long again as
+ * the question took: a program that looks hundreds of times must not hang each time. */
 #define WATCH_RETRY_US 1000000u
 /* For another thread's first answer, which has the handle's deadline itself. */
 #define WATCH_WAIT_US (2u * MTLS_AGENT_DEADLINE_MS * 1000u)
@@ -76,8 +77,10 @@ static void watch_take_answer(struct library *library, struct watch_question *qu
     if (code == 0 && slots_update(&library->slots, question->keys, is_first) == 0)
         watch->is_stale = false;
     /* Where nobody listens, connecting fails at once: the agent is found as soon as it is there. */
-    if (code && code != MTLS_AGENT_E_NO_AGENT)
-        watch->retry_us = clock_monotonic_us() + WATCH_RETRY_US;
+    if (code && code != MTLS_AGENT_E_NO_AGENT) {
+        uint64_t now_us = clock_monotonic_us();
+        watch->retry_us = now_us + WATCH_RETRY_US + (now_us - asked_us);
+    }
     sessions_close_absent(&library->sessions, &library->slots);
 }
 
