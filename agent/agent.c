@@ -554,6 +554,7 @@ int agent_new(const char *config_file, struct agent **ret_agent)
     list_init(&agent->connections);
     list_init(&agent->retired);
     list_init(&agent->sign_requests);
+    refusals_init(&agent->refusals);
     agent->uid = geteuid();
     agent->started_ms = clock_monotonic_ms();
     agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -14,6 +14,7 @@
 #include "agent/keyring.h"
 #include "agent/list.h"
 #include "agent/peer.h"
+#include "agent/refusals.h"
 #include "agent/user.h"
 #include "common/frame.h"
 #include "common/lookout.h"
@@ -59,6 +60,7 @@ struct agent {
     struct list sign_requests; /* every one that is queued or with a worker */
     struct discovery *discovery;
     struct agent_counters counters;
+    struct refusals refusals;
     uint64_t started_ms;
     uint64_t stranger_logged_ms; /* last log line about a peer that is not served */
     sd_event_source *tick;       /* deadlines */

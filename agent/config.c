@@ -74,6 +74,7 @@ struct config *config_unref(struct config *config)
     free(config->modules);
     free(config->tokens);
     free(config->keys);
+    free(config->file);
     free(config->audit_path);
     free(config);
     return NULL;

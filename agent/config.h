@@ -84,6 +84,7 @@ struct config_key {
 
 struct config {
     unsigned int ref_count;
+    char *file;         /* where a person adds to it; NULL: it is not made from files */
     bool is_discovered; /* made from what p11-kit knows, not from files */
     enum config_audit audit;
     char *audit_path;

@@ -319,16 +319,24 @@ static int config_user_path(char **ret_path)
 int config_file_read_all(struct config *config, const char *file, config_report_fn report,
                          void *userdata, bool *has_problem)
 {
+    static const char system_path[] = MTLS_SYSCONFDIR "/mtls-agent/agent.conf";
     _cleanup_free_ char *user_path = NULL;
 
-    if (file)
-        return config_read_file(config, file, true, report, userdata, has_problem);
-    int r = config_read_with_drop_ins(config, MTLS_SYSCONFDIR "/mtls-agent/agent.conf", report,
-                                      userdata, has_problem);
+    if (file) {
+        config->file = strdup(file);
+        return config->file ? config_read_file(config, file, true, report, userdata, has_problem)
+                            : -ENOMEM;
+    }
+    int r = config_read_with_drop_ins(config, system_path, report, userdata, has_problem);
     if (r)
         return r;
     r = config_user_path(&user_path);
-    if (r || !user_path)
+    if (r)
         return r;
-    return config_read_with_drop_ins(config, user_path, report, userdata, has_problem);
+    config->file = user_path ? TAKE_PTR(user_path) : strdup(system_path);
+    if (!config->file)
+        return -ENOMEM;
+    if (strcmp(config->file, system_path) == 0)
+        return 0;
+    return config_read_with_drop_ins(config, config->file, report, userdata, has_problem);
 }

@@ -38,10 +38,10 @@ static enum policy_decision policy_decide_digest(const struct policy_question *q
                                                  const struct scheme *scheme,
                                                  const char **ret_reason)
 {
-    if (question->key_policy != KEY_POLICY_DIGEST)
-        return policy_refuse(ret_reason,
-                             "a bare digest cannot be checked to be TLS; if this program must sign "
-                             "digests, write `sign = digest` into the [key] section of this key");
+    if (question->key_policy != KEY_POLICY_DIGEST) {
+        *ret_reason = "a bare digest cannot be checked to be TLS, and `sign = digest` is not set";
+        return POLICY_REFUSE_DIGEST;
+    }
     if (scheme->hash != HASH_NONE && question->content.len != hash_len(scheme->hash))
         return policy_refuse(ret_reason, "the digest has not the length of the scheme's hash");
     return POLICY_ALLOW;

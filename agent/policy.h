@@ -13,6 +13,7 @@
 enum policy_decision {
     POLICY_REFUSE = 0,
     POLICY_ALLOW = 1,
+    POLICY_REFUSE_DIGEST = 2, /* `sign = digest` would allow it */
 };
 
 /* What is asked for. Everything borrowed. */

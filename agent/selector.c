@@ -205,3 +205,27 @@ bool selector_matches_token(const struct selector *selector, const struct worker
     }
     return false;
 }
+
+char *selector_format_uri(const struct inventory_key *key, const struct worker_token *token)
+{
+    P11KitUri *uri = p11_kit_uri_new();
+    char *text = NULL;
+
+    if (!uri)
+        return NULL;
+    CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri);
+    CK_ATTRIBUTE id = {CKA_ID, (void *)(uintptr_t)key->info.ck_id.data, key->info.ck_id.len};
+    CK_ATTRIBUTE label = {CKA_LABEL, (void *)(uintptr_t)key->info.label.data, key->info.label.len};
+    if (token->label.len > 0)
+        selector_pad(info->label, sizeof(info->label), token->label);
+    if (token->serial.len > 0)
+        selector_pad(info->serialNumber, sizeof(info->serialNumber), token->serial);
+    bool has_failed =
+        (id.ulValueLen > 0 && p11_kit_uri_set_attribute(uri, &id) != P11_KIT_URI_OK) ||
+        (label.ulValueLen > 0 && p11_kit_uri_set_attribute(uri, &label) != P11_KIT_URI_OK);
+    if (has_failed ||
+        p11_kit_uri_format(uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &text) != P11_KIT_URI_OK)
+        text = NULL;
+    p11_kit_uri_free(uri);
+    return text;
+}

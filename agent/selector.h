@@ -39,6 +39,14 @@ bool selector_matches_key(const struct selector *selector, const char *name,
 /** selector_matches_token() - by label, serial or URI; a fingerprint names no token. */
 bool selector_matches_token(const struct selector *selector, const struct worker_token *token);
 
+/**
+ * selector_format_uri() - the `pkcs11:` URI that names a key by all that is known of it
+ *
+ * Return: the URI, owned by the caller, or NULL without memory.
+ */
+char *selector_format_uri(const struct inventory_key *key,
+                          const struct worker_token *token) _must_check_;
+
 DEFINE_CLEANUP(struct selector *, selector, selector_free)
 
 #endif

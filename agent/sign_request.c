@@ -11,6 +11,7 @@
 #include "agent/module.h"
 #include "agent/pin_source.h"
 #include "agent/policy.h"
+#include "agent/remedy.h"
 #include "common/clock.h"
 #include "common/der_ecdsa.h"
 
@@ -89,12 +90,16 @@ void sign_request_succeed(struct sign_request *request, struct wire_span signatu
     connection_send(connection);
 }
 
-static void sign_request_count(struct agent *agent, enum protocol_error_code code)
+/* Every request that is not signed passes here, once. */
+static void sign_request_count(struct agent *agent, enum protocol_error_code code,
+                               const struct refusal_event *event)
 {
-    if (code == PROTOCOL_E_POLICY)
-        agent->counters.refusals++;
-    else
+    if (code != PROTOCOL_E_POLICY) {
         agent->counters.failures++;
+        return;
+    }
+    agent->counters.refusals++;
+    refusals_note(&agent->refusals, event, clock_monotonic_ms());
 }
 
 void sign_request_fail(struct sign_request *request, enum protocol_error_code code,
@@ -103,8 +108,11 @@ void sign_request_fail(struct sign_request *request, enum protocol_error_code co
     struct connection *connection = request->request.connection;
     uint32_t id = request->request.id;
 
+    const struct refusal_event event = {request->peer, request->key_name, request->key_hash,
+                                        request->kind, text};
+
     if (!request->is_answered)
-        sign_request_count(request->agent, code);
+        sign_request_count(request->agent, code, &event);
     sign_request_audit(request, code, text);
     sign_request_free(request);
     if (connection)
@@ -161,8 +169,10 @@ static void sign_request_refuse(struct connection *connection, const struct prot
         .error_code = code,
         .reason = text,
     };
+    const struct refusal_event event = {connection->peer, record.key_name, record.key_hash,
+                                        message->kind, text};
 
-    sign_request_count(connection->agent, code);
+    sign_request_count(connection->agent, code, &event);
     audit_write(connection->agent->audit, &record);
     connection_send_error(connection, message->id, code, text);
 }
@@ -264,12 +274,17 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
     const char *reason = NULL;
     static char text[PROTOCOL_TEXT_MAX];
 
-    if (policy_decide(&question, &reason) != POLICY_ALLOW) {
-        (void)snprintf(text, sizeof(text), "refused to sign: %s", reason);
-        *ret_text = text;
-        return PROTOCOL_E_POLICY;
-    }
-    return module_admit(key->module, key, ret_text);
+    enum policy_decision decision = policy_decide(&question, &reason);
+    if (decision == POLICY_ALLOW)
+        return module_admit(key->module, key, ret_text);
+    char sentence[256];
+    (void)snprintf(sentence, sizeof(sentence), "refused to sign: %s", reason);
+    if (decision == POLICY_REFUSE_DIGEST)
+        remedy_for_digest(connection->agent->keyring, key, sentence, text);
+    else
+        (void)snprintf(text, sizeof(text), "%s", sentence);
+    *ret_text = text;
+    return PROTOCOL_E_POLICY;
 }
 
 int sign_request_start(struct connection *connection, const struct protocol_sign *message)

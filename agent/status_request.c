@@ -30,7 +30,9 @@ static uint32_t status_count_keys(const struct inventory *inventory, uint32_t to
     return count;
 }
 
-static void status_add_tokens(struct wire_writer *output, const struct module *module)
+/* What has no room is left out: a program that serves thousands of tokens lists keys instead. */
+static void status_add_tokens(struct wire_writer *output, const struct protocol_status_mark *mark,
+                              const struct module *module)
 {
     if (!module->inventory || module->is_leaving)
         return;
@@ -45,7 +47,8 @@ static void status_add_tokens(struct wire_writer *output, const struct module *m
             .keys = status_count_keys(module->inventory, token->token),
             .text = protocol_text(text),
         };
-        protocol_status_reply_add_token(output, &entry);
+        if (!protocol_status_reply_add_token(output, mark, &entry))
+            return;
     }
 }
 
@@ -56,6 +59,21 @@ static uint32_t status_count_queued(const struct agent *agent)
     list_for_each (link, &agent->sign_requests)
         count++;
     return count;
+}
+
+static void status_add_refusals(const struct connection *connection, struct wire_writer *output)
+{
+    const struct agent *agent = connection->agent;
+    uint64_t now_ms = clock_monotonic_ms();
+    struct protocol_status_refusal entry;
+
+    list_for_each (link, &agent->refusals.latest_first) {
+        const struct refusal *refusal = list_entry(link, struct refusal, link);
+        if (!refusal_is_visible(refusal, agent->uid, connection->peer->uid))
+            continue;
+        refusal_describe(refusal, now_ms, &entry);
+        protocol_status_reply_add_refusal(output, &entry);
+    }
 }
 
 int status_request_answer(struct connection *connection, uint32_t id)
@@ -80,6 +98,8 @@ int status_request_answer(struct connection *connection, uint32_t id)
         status_add_module(output, list_entry(link, struct module, link));
     protocol_status_reply_begin_tokens(output, &mark);
     list_for_each (link, &agent->modules)
-        status_add_tokens(output, list_entry(link, struct module, link));
+        status_add_tokens(output, &mark, list_entry(link, struct module, link));
+    protocol_status_reply_begin_refusals(output, &mark);
+    status_add_refusals(connection, output);
     return protocol_status_reply_end(output, &mark) ? -ENOBUFS : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* STATUS: how the agent, its modules and its tokens are. */
+/* STATUS: how the agent, its modules and its tokens are, and what it refused lately. */
 #ifndef MTLS_AGENT_STATUS_REQUEST_H
 #define MTLS_AGENT_STATUS_REQUEST_H
 

@@ -23,6 +23,7 @@
 #define PROTOCOL_CERTS_MAX 10u         /* leaf and chain */
 #define PROTOCOL_DER_MAX (64u * 1024u) /* bytes of one certificate or SPKI */
 #define PROTOCOL_SIGNATURE_MAX 2048u   /* RSA-16384 */
+#define PROTOCOL_REFUSALS_MAX 16u      /* entries of STATUS_REPLY's refusals */
 #define PROTOCOL_KEY_HASH_LEN 32u      /* SHA-256 of the DER SubjectPublicKeyInfo */
 
 /* Requests are below 128, their replies 128 above them. */
@@ -222,21 +223,34 @@ struct protocol_status_token {
     struct wire_span text; /* what to do, or empty */
 };
 
+/* What was refused by policy lately: the same again raises the count. */
+struct protocol_status_refusal {
+    uint64_t age_ms; /* since the last time */
+    uint32_t count;
+    uint32_t uid;
+    uint32_t pid;             /* of the last time; 0: of another pid namespace */
+    struct wire_span program; /* path of its executable, or empty */
+    struct wire_span key;     /* name, as in LIST_REPLY */
+    uint8_t kind;             /* as it was asked for: an enum sign_kind, or what none is */
+    struct wire_span text;    /* why, and what to do about it */
+};
+
 struct protocol_status_reply {
     uint32_t id;
     struct wire_span agent_version;
     uint32_t pid;
     uint64_t uptime_ms;
-    uint64_t signatures;          /* made since the agent started */
-    uint64_t refusals;            /* requests that policy refused */
-    uint64_t failures;            /* requests that failed otherwise */
-    uint32_t connections;         /* open now */
-    uint32_t queued;              /* sign requests waiting or under way */
-    struct wire_span config_text; /* why the last reload was not taken, or empty */
-    struct wire_span modules;     /* for protocol_status_next_module() */
-    struct wire_span tokens;      /* for protocol_status_next_token() */
+    uint64_t signatures;              /* made since the agent started */
+    uint64_t refusals;                /* requests that policy refused */
+    uint64_t failures;                /* requests that failed otherwise */
+    uint32_t connections;             /* open now */
+    uint32_t queued;                  /* sign requests waiting or under way */
+    struct wire_span config_text;     /* why the last reload was not taken, or empty */
+    struct wire_span modules;         /* for protocol_status_next_module() */
+    struct wire_span tokens;          /* for protocol_status_next_token() */
+    struct wire_span recent_refusals; /* for protocol_status_next_refusal() */
 };
-/* Fixed part; then begin/add/end for the two lists, modules first. */
+/* Fixed part; then begin/add/end for the three lists: modules, tokens, refusals. */
 struct protocol_status_mark {
     size_t frame;
     size_t list;
@@ -248,17 +262,26 @@ void protocol_status_reply_add_module(struct wire_writer *writer,
                                       const struct protocol_status_module *module);
 void protocol_status_reply_begin_tokens(struct wire_writer *writer,
                                         struct protocol_status_mark *mark);
-void protocol_status_reply_add_token(struct wire_writer *writer,
-                                     const struct protocol_status_token *token);
+/** protocol_status_reply_add_token() - true when it was added, false when there is no room left. */
+bool protocol_status_reply_add_token(struct wire_writer *writer,
+                                     const struct protocol_status_mark *mark,
+                                     const struct protocol_status_token *token) _must_check_;
+void protocol_status_reply_begin_refusals(struct wire_writer *writer,
+                                          struct protocol_status_mark *mark);
+/** protocol_status_reply_add_refusal() - at most PROTOCOL_REFUSALS_MAX; those always have room. */
+void protocol_status_reply_add_refusal(struct wire_writer *writer,
+                                       const struct protocol_status_refusal *refusal);
 int protocol_status_reply_end(struct wire_writer *writer,
                               const struct protocol_status_mark *mark) _must_check_;
-/** protocol_status_reply_parse() - checks every module and token in it, too. */
+/** protocol_status_reply_parse() - checks every entry of its lists, too. */
 int protocol_status_reply_parse(struct wire_span body,
                                 struct protocol_status_reply *ret_msg) _must_check_;
 bool protocol_status_next_module(struct wire_span *modules,
                                  struct protocol_status_module *ret_module) _must_check_;
 bool protocol_status_next_token(struct wire_span *tokens,
                                 struct protocol_status_token *ret_token) _must_check_;
+bool protocol_status_next_refusal(struct wire_span *refusals,
+                                  struct protocol_status_refusal *ret_refusal) _must_check_;
 
 /* SUBSCRIBE: events of the kinds in @mask (EVENT_*) until the connection ends. */
 struct protocol_subscribe {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LIST_REPLY with its keys, STATUS_REPLY with its modules and tokens: the two messages whose fields
- * hold entries of several fields; see protocol.h.
+ * LIST_REPLY with its keys, STATUS_REPLY with its modules, tokens and refusals: the two messages
+ * whose fields hold entries of several fields; see protocol.h.
  */
 #include "common/protocol.h"
 
@@ -260,6 +260,40 @@ static int protocol_status_token_parse(struct wire_span bytes,
     return 0;
 }
 
+static void protocol_status_refusal_put(struct wire_writer *writer,
+                                        const struct protocol_status_refusal *refusal)
+{
+    wire_put_u64(writer, refusal->age_ms);
+    wire_put_u32(writer, refusal->count);
+    wire_put_u32(writer, refusal->uid);
+    wire_put_u32(writer, refusal->pid);
+    wire_put_string(writer, refusal->program);
+    wire_put_string(writer, refusal->key);
+    wire_put_u8(writer, refusal->kind);
+    wire_put_string(writer, refusal->text);
+}
+
+static int protocol_status_refusal_parse(struct wire_span bytes,
+                                         struct protocol_status_refusal *ret_refusal)
+{
+    struct wire_reader reader;
+    struct protocol_status_refusal refusal = {0};
+
+    wire_reader_init(&reader, bytes);
+    refusal.age_ms = wire_get_u64(&reader);
+    refusal.count = wire_get_u32(&reader);
+    refusal.uid = wire_get_u32(&reader);
+    refusal.pid = wire_get_u32(&reader);
+    refusal.program = wire_get_text(&reader, PROTOCOL_SELECTOR_MAX);
+    refusal.key = wire_get_text(&reader, PROTOCOL_NAME_MAX);
+    refusal.kind = wire_get_u8(&reader);
+    refusal.text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
+    if (wire_reader_finish(&reader))
+        return WIRE_E_MALFORMED;
+    *ret_refusal = refusal;
+    return 0;
+}
+
 struct protocol_status_mark protocol_status_reply_begin(struct wire_writer *writer,
                                                         const struct protocol_status_reply *fixed)
 {
@@ -295,12 +329,40 @@ void protocol_status_reply_begin_tokens(struct wire_writer *writer,
     mark->list = wire_begin_string(writer);
 }
 
-void protocol_status_reply_add_token(struct wire_writer *writer,
+/* Bytes of all refusals at most: their texts, and what stands around these. */
+#define PROTOCOL_REFUSALS_LEN_MAX \
+    (PROTOCOL_REFUSALS_MAX * (PROTOCOL_SELECTOR_MAX + PROTOCOL_NAME_MAX + PROTOCOL_TEXT_MAX + 64u))
+#define PROTOCOL_TOKEN_OVERHEAD 64u /* bytes of one token beside its texts: generous */
+
+bool protocol_status_reply_add_token(struct wire_writer *writer,
+                                     const struct protocol_status_mark *mark,
                                      const struct protocol_status_token *token)
+{
+    size_t used = writer->len - mark->frame + PROTOCOL_REFUSALS_LEN_MAX;
+    size_t need = PROTOCOL_TOKEN_OVERHEAD + token->label.len + token->serial.len +
+                  token->module.len + token->text.len;
+
+    if (used > WIRE_FRAME_MAX || need > WIRE_FRAME_MAX - used)
+        return false;
+    size_t entry = wire_begin_string(writer);
+    protocol_status_token_put(writer, token);
+    wire_end_string(writer, entry);
+    return true;
+}
+
+void protocol_status_reply_begin_refusals(struct wire_writer *writer,
+                                          struct protocol_status_mark *mark)
+{
+    wire_end_string(writer, mark->list);
+    mark->list = wire_begin_string(writer);
+}
+
+void protocol_status_reply_add_refusal(struct wire_writer *writer,
+                                       const struct protocol_status_refusal *refusal)
 {
     size_t mark = wire_begin_string(writer);
 
-    protocol_status_token_put(writer, token);
+    protocol_status_refusal_put(writer, refusal);
     wire_end_string(writer, mark);
 }
 
@@ -328,6 +390,7 @@ int protocol_status_reply_parse(struct wire_span body, struct protocol_status_re
     msg.config_text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
     msg.modules = wire_get_string(&reader, WIRE_FRAME_MAX);
     msg.tokens = wire_get_string(&reader, WIRE_FRAME_MAX);
+    msg.recent_refusals = wire_get_string(&reader, WIRE_FRAME_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
 
@@ -339,7 +402,13 @@ int protocol_status_reply_parse(struct wire_span body, struct protocol_status_re
     struct protocol_status_token token;
     while (protocol_status_next_token(&tokens, &token))
         continue;
-    if (modules.len > 0 || tokens.len > 0)
+    struct wire_span refusals = msg.recent_refusals;
+    struct protocol_status_refusal refusal;
+    size_t refusal_count = 0;
+    while (protocol_status_next_refusal(&refusals, &refusal))
+        refusal_count++;
+    if (modules.len > 0 || tokens.len > 0 || refusals.len > 0 ||
+        refusal_count > PROTOCOL_REFUSALS_MAX)
         return WIRE_E_MALFORMED;
     *ret_msg = msg;
     return 0;
@@ -365,5 +434,17 @@ bool protocol_status_next_token(struct wire_span *tokens, struct protocol_status
     if (!protocol_take_entry(&rest, &entry) || protocol_status_token_parse(entry, ret_token))
         return false;
     *tokens = rest;
+    return true;
+}
+
+bool protocol_status_next_refusal(struct wire_span *refusals,
+                                  struct protocol_status_refusal *ret_refusal)
+{
+    struct wire_span rest = *refusals;
+    struct wire_span entry;
+
+    if (!protocol_take_entry(&rest, &entry) || protocol_status_refusal_parse(entry, ret_refusal))
+        return false;
+    *refusals = rest;
     return true;
 }

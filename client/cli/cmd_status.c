@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `mtls status`: the agent, its modules and tokens, and what to do about each problem. */
+/* `mtls status`: the agent, its modules and tokens, what it refused lately, and what to do about
+ * each problem. */
 #include "client/cli/cli.h"
 
 #include "client/cli/advice.h"
@@ -10,6 +11,7 @@
 #include "client/cli/table.h"
 #include "common/escape.h"
 #include "common/paths.h"
+#include "common/protocol.h"
 #include <inttypes.h>
 
 enum {
@@ -132,6 +134,33 @@ static void status_put_agent(const struct mtls_agent_status *status, const char 
                  status->queued == 1 ? "" : "s");
 }
 
+/* "2 minutes ago, 3 times: digest with key "work" for /usr/bin/browser (pid 4711)" */
+static void status_put_refusal(const struct mtls_agent_refusal *refusal, struct wire_writer *out)
+{
+    const char *kind = sign_kind_name(refusal->kind);
+    char age[EXPIRY_TEXT_MAX];
+    char times[32] = "";
+    char user[32] = "";
+
+    if (refusal->count > 1)
+        (void)snprintf(times, sizeof(times), ", %u times", refusal->count);
+    if (refusal->uid != geteuid())
+        (void)snprintf(user, sizeof(user), "uid %u, ", refusal->uid);
+    cli_put_line(out, "  %s ago%s: %s with key \"%s\" for %s (%spid %u)",
+                 expiry_format_duration((int64_t)(refusal->age_ms / 1000), age), times,
+                 kind ? kind : "an unknown kind", refusal->key,
+                 *refusal->program ? refusal->program : "an unknown program", user, refusal->pid);
+    cli_put_line(out, "    %s", refusal->text);
+}
+
+static void status_put_refusals(const struct mtls_agent_status *status, struct wire_writer *out)
+{
+    if (status->recent_refusal_count > 0)
+        escape_put_raw(out, "\nRefused lately:\n");
+    for (size_t i = 0; i < status->recent_refusal_count; i++)
+        status_put_refusal(&status->recent_refusals[i], out);
+}
+
 struct status_advice {
     struct wire_writer *out;
     bool has_title;
@@ -160,6 +189,7 @@ static int status_print_text(const struct mtls_agent_status *status, const char 
         r = status_put_tokens(status, out);
     if (r)
         return cli_fail_errno("cannot show the status", r);
+    status_put_refusals(status, out);
     advice_give(status, status_put_advice, &advice);
     return CLI_OK;
 }
@@ -194,6 +224,26 @@ static void status_put_json_lists(const struct mtls_agent_status *status, struct
     json_end_array(json);
 }
 
+static void status_put_json_refusals(const struct mtls_agent_status *status, struct json *json)
+{
+    json_begin_array(json, "recent_refusals");
+    for (size_t i = 0; i < status->recent_refusal_count; i++) {
+        const struct mtls_agent_refusal *refusal = &status->recent_refusals[i];
+        const char *kind = sign_kind_name(refusal->kind);
+        json_begin_object(json, NULL);
+        json_put_uint(json, "age_ms", refusal->age_ms);
+        json_put_uint(json, "count", refusal->count);
+        json_put_uint(json, "uid", refusal->uid);
+        json_put_uint(json, "pid", refusal->pid);
+        json_put_text(json, "program", *refusal->program ? refusal->program : NULL);
+        json_put_text(json, "key", refusal->key);
+        json_put_text(json, "kind", kind ? kind : "unknown");
+        json_put_text(json, "text", refusal->text);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
+
 static void status_put_json_advice(void *context, const char *line)
 {
     json_put_text(context, NULL, line);
@@ -216,6 +266,7 @@ static void status_print_json(const struct mtls_agent_status *status, const char
     json_put_uint(&json, "queued", status->queued);
     json_put_text(&json, "config_text", status->config_text);
     status_put_json_lists(status, &json);
+    status_put_json_refusals(status, &json);
     json_begin_array(&json, "to_do");
     advice_give(status, status_put_json_advice, &json);
     json_end_array(&json);
@@ -252,7 +303,7 @@ static int status_run(const struct cli_args *args)
 const struct cli_command cmd_status = {
     .name = "status",
     .operands = "",
-    .summary = "Show the agent, its modules and tokens, and what to do about problems",
+    .summary = "Show the agent, its modules and tokens, what it refused, and what to do",
     .details = "",
     .options = status_options,
     .option_count = ARRAY_SIZE(status_options),

@@ -248,7 +248,20 @@ struct mtls_agent_token_status {
     const char *text; /* what to do, or "" */
 };
 
-/* Owned as a whole; mtls_agent_status_free(). Counts are those since the agent started. */
+/* What policy refused lately. The same again (user, program, key, kind, text) raises the count. */
+struct mtls_agent_refusal {
+    uint64_t age_ms; /* milliseconds since the last time, when the status was made */
+    unsigned int count;
+    unsigned int uid;
+    unsigned int pid;    /* of the last time; 0: not known here */
+    const char *program; /* path of its executable, or "" */
+    const char *key;     /* name */
+    unsigned int kind;   /* enum mtls_agent_kind; any other number: a kind that is not known */
+    const char *text;    /* why, and what to do about it */
+};
+
+/* Owned as a whole, with all that it points to; mtls_agent_status_free(). Counts are those since
+ * the agent started. */
 struct mtls_agent_status {
     const char *version; /* of the agent */
     unsigned int pid;
@@ -263,10 +276,13 @@ struct mtls_agent_status {
     const struct mtls_agent_module_status *modules;
     size_t token_count;
     const struct mtls_agent_token_status *tokens;
+    size_t recent_refusal_count;                      /* at most 16 */
+    const struct mtls_agent_refusal *recent_refusals; /* latest first; of the caller's uid; all, for
+                                                         the agent's own uid and root */
 };
 
 /**
- * mtls_agent_get_status() - the agent, its modules and tokens
+ * mtls_agent_get_status() - the agent, its modules and tokens, and what it refused lately
  * @ret_status: filled; owned by the caller, mtls_agent_status_free()
  *
  * Blocks until the deadline at most; no token is asked. Return: 0, or those that every function

@@ -7,6 +7,7 @@
 #define STATUS_TEXTS 2u        /* of the fixed part: each takes a NUL in the block */
 #define STATUS_MODULE_TEXTS 3u /* per module */
 #define STATUS_TOKEN_TEXTS 4u  /* per token */
+#define STATUS_REFUSAL_TEXTS 3u
 
 _Static_assert((int)MTLS_AGENT_MODULE_FAILED == (int)MODULE_STATE_FAILED, "states are the wire's");
 _Static_assert((int)MTLS_AGENT_TOKEN_PIN_BLOCKED == (int)TOKEN_STATE_PIN_BLOCKED,
@@ -23,20 +24,39 @@ static int status_encode(struct wire_writer *writer, const struct call *call)
     return protocol_bare_encode(writer, PROTOCOL_STATUS, call->id);
 }
 
-static void status_count(const struct protocol_status_reply *reply, size_t *ret_modules,
-                         size_t *ret_tokens)
+struct status_counts {
+    size_t modules;
+    size_t tokens;
+    size_t refusals;
+};
+
+static struct status_counts status_count(const struct protocol_status_reply *reply)
 {
     struct wire_span modules = reply->modules;
     struct wire_span tokens = reply->tokens;
+    struct wire_span refusals = reply->recent_refusals;
     struct protocol_status_module module;
     struct protocol_status_token token;
+    struct protocol_status_refusal refusal;
+    struct status_counts counts = {0};
 
-    *ret_modules = 0;
-    *ret_tokens = 0;
     while (protocol_status_next_module(&modules, &module))
-        (*ret_modules)++;
+        counts.modules++;
     while (protocol_status_next_token(&tokens, &token))
-        (*ret_tokens)++;
+        counts.tokens++;
+    while (protocol_status_next_refusal(&refusals, &refusal))
+        counts.refusals++;
+    return counts;
+}
+
+/* Bytes of all texts, each with its NUL. */
+static size_t status_text_size(const struct protocol_status_reply *reply,
+                               const struct status_counts *counts)
+{
+    return reply->agent_version.len + reply->config_text.len + reply->modules.len +
+           reply->tokens.len + reply->recent_refusals.len + STATUS_TEXTS +
+           counts->modules * STATUS_MODULE_TEXTS + counts->tokens * STATUS_TOKEN_TEXTS +
+           counts->refusals * STATUS_REFUSAL_TEXTS;
 }
 
 static void status_copy_modules(struct wire_span list, struct mtls_agent_module_status *copy,
@@ -73,26 +93,43 @@ static void status_copy_tokens(struct wire_span list, struct mtls_agent_token_st
     }
 }
 
+static void status_copy_refusals(struct wire_span list, struct mtls_agent_refusal *copy,
+                                 struct block *block)
+{
+    struct protocol_status_refusal refusal;
+
+    while (protocol_status_next_refusal(&list, &refusal)) {
+        *copy++ = (struct mtls_agent_refusal){
+            .age_ms = refusal.age_ms,
+            .count = refusal.count,
+            .uid = refusal.uid,
+            .pid = refusal.pid,
+            .program = block_put_text(block, refusal.program),
+            .key = block_put_text(block, refusal.key),
+            .kind = refusal.kind,
+            .text = block_put_text(block, refusal.text),
+        };
+    }
+}
+
 static struct mtls_agent_status *status_copy(const struct protocol_status_reply *reply)
 {
-    size_t module_count = 0;
-    size_t token_count = 0;
-
-    status_count(reply, &module_count, &token_count);
-    size_t modules_size = module_count * sizeof(struct mtls_agent_module_status);
-    size_t tokens_size = token_count * sizeof(struct mtls_agent_token_status);
-    size_t text_size = reply->agent_version.len + reply->config_text.len + reply->modules.len +
-                       reply->tokens.len + STATUS_TEXTS + module_count * STATUS_MODULE_TEXTS +
-                       token_count * STATUS_TOKEN_TEXTS;
+    const struct status_counts counts = status_count(reply);
+    /* The strictest alignment first. */
+    size_t refusals_size = counts.refusals * sizeof(struct mtls_agent_refusal);
+    size_t modules_size = counts.modules * sizeof(struct mtls_agent_module_status);
+    size_t tokens_size = counts.tokens * sizeof(struct mtls_agent_token_status);
+    size_t text_size = status_text_size(reply, &counts);
     struct status_block *memory =
-        calloc(1, sizeof(*memory) + modules_size + tokens_size + text_size);
+        calloc(1, sizeof(*memory) + refusals_size + modules_size + tokens_size + text_size);
     if (!memory)
         return NULL;
 
     uint8_t *data = (uint8_t *)memory->data;
-    struct mtls_agent_module_status *modules = (void *)data;
-    struct mtls_agent_token_status *tokens = (void *)(data + modules_size);
-    struct block block = {data + modules_size + tokens_size, text_size};
+    struct mtls_agent_refusal *refusals = (void *)data;
+    struct mtls_agent_module_status *modules = (void *)(data + refusals_size);
+    struct mtls_agent_token_status *tokens = (void *)(data + refusals_size + modules_size);
+    struct block block = {data + refusals_size + modules_size + tokens_size, text_size};
     memory->status = (struct mtls_agent_status){
         .version = block_put_text(&block, reply->agent_version),
         .pid = reply->pid,
@@ -103,13 +140,16 @@ static struct mtls_agent_status *status_copy(const struct protocol_status_reply 
         .connections = reply->connections,
         .queued = reply->queued,
         .config_text = block_put_text(&block, reply->config_text),
-        .module_count = module_count,
+        .module_count = counts.modules,
         .modules = modules,
-        .token_count = token_count,
+        .token_count = counts.tokens,
         .tokens = tokens,
+        .recent_refusal_count = counts.refusals,
+        .recent_refusals = refusals,
     };
     status_copy_modules(reply->modules, modules, &block);
     status_copy_tokens(reply->tokens, tokens, &block);
+    status_copy_refusals(reply->recent_refusals, refusals, &block);
     return &memory->status;
 }
 

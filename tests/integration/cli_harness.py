@@ -24,7 +24,7 @@ from pathlib import Path
 
 import wire
 from harness import BUILD_ROOT, MTLS_BIN
-from wire import Code, Type
+from wire import Code, Kind, Type
 
 FAKE_AGENT_BIN = os.environ.get("MTLS_FAKE_AGENT") or str(BUILD_ROOT / "tests/tools/fake-agent")
 DEADLINE = 30.0
@@ -116,13 +116,26 @@ class ScriptModule:
     text: str = ""
 
 
+@dataclass
+class ScriptRefusal:
+    text: str
+    age_ms: int = 0
+    count: int = 1
+    uid: int = 0
+    pid: int = 4712
+    program: str = "/usr/bin/browser"
+    key: str = "work"
+    kind: int = Kind.DIGEST
+
+
 class ScriptedAgent(threading.Thread):
     """Answers HELLO, LIST, STATUS, UNLOCK and LOCK from the lists it was given."""
 
-    def __init__(self, socket_path, tokens=(), keys=(), modules=(ScriptModule(),), config_text=""):
+    def __init__(self, socket_path, tokens=(), keys=(), modules=(ScriptModule(),), config_text="",
+                 refusals=()):
         super().__init__(daemon=True)
         self.tokens, self.keys, self.modules = list(tokens), list(keys), list(modules)
-        self.config_text = config_text
+        self.config_text, self.refusals = config_text, list(refusals)
         self.pins = []       # what came through the pipes
         self.selectors = []  # of UNLOCK and LOCK
         self.listener = socket.socket(socket.AF_UNIX)
@@ -207,9 +220,13 @@ class ScriptedAgent(threading.Thread):
         tokens = b"".join(wire.string(
             wire.string(t.label) + wire.string(t.serial) + wire.string("fake") + wire.u32(t.state) +
             wire.u32(1) + wire.string(t.text)) for t in self.tokens)
+        refusals = b"".join(wire.string(
+            wire.u64(r.age_ms) + wire.u32(r.count) + wire.u32(r.uid) + wire.u32(r.pid) +
+            wire.string(r.program) + wire.string(r.key) + wire.u8(r.kind) +
+            wire.string(r.text)) for r in self.refusals)
         counters = bytes(8 * 4) + wire.u32(1) + wire.u32(0)
         return (wire.string("script") + wire.u32(4711) + counters + wire.string(self.config_text) +
-                wire.string(modules) + wire.string(tokens))
+                wire.string(modules) + wire.string(tokens) + wire.string(refusals))
 
     def list(self, body):
         """Every key for every selector but an unknown name."""

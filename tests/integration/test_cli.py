@@ -14,8 +14,8 @@ from pathlib import Path
 
 import wire
 from cli_harness import (FAILURE, LOCKED, NO_AGENT, NO_KEY, OK, REFUSED, UNAVAILABLE, USAGE, CliTest,
-                         ScriptModule, ScriptToken, openssl)
-from harness import MTLS_BIN
+                         ScriptModule, ScriptRefusal, ScriptToken, openssl)
+from harness import MTLS_BIN, Kind
 
 COMMANDS = ("list", "status", "cert", "key-ref", "run", "env", "test", "unlock", "lock",
             "check-config")
@@ -290,6 +290,24 @@ class TestStatus(WithKeys):
                      "PIN of token card is blocked", "refused the configured PIN: refused"):
             self.assertIn(part, text)
         self.assertNotIn("\x1b", text)
+
+
+    def test_what_was_refused(self):
+        self.scripted_agent(refusals=[
+            ScriptRefusal("write sign = digest", 2 * 3600 * 1000, 7, uid=os.geteuid()),
+            ScriptRefusal("no " + EVIL, program="", key=EVIL, uid=4242, kind=Kind.TLS12)])
+        text = self.succeed("status")
+        self.assertIn('Refused lately:\n  2 hours ago, 7 times: digest with key "work" for '
+                      "/usr/bin/browser (pid 4712)\n    write sign = digest\n", text)
+        self.assertIn('  0 seconds ago: tls12 with key "', text)
+        self.assertIn("for an unknown program (uid 4242, pid 4712)\n    no ", text)
+        self.assertNotIn("\x1b", text)
+
+    def test_what_was_refused_in_json(self):
+        self.scripted_agent(refusals=[ScriptRefusal("no", 1234, program="", uid=4242, kind=77)])
+        self.assertEqual(json.loads(self.succeed("status", "--json"))["recent_refusals"], [
+            {"age_ms": 1234, "count": 1, "uid": 4242, "pid": 4712, "program": None, "key": "work",
+             "kind": "unknown", "text": "no"}])
 
 
 class TestFiles(WithKeys):

@@ -118,6 +118,10 @@ def u8(value):
     return struct.pack(">B", value)
 
 
+def u64(value):
+    return struct.pack(">Q", value)
+
+
 def u32(value):
     return struct.pack(">I", value)
 
@@ -251,6 +255,18 @@ class Token:
 
 
 @dataclass
+class Refusal:
+    age_ms: int
+    count: int
+    uid: int
+    pid: int
+    program: str
+    key: str
+    kind: int
+    text: str
+
+
+@dataclass
 class Status:
     id: int
     agent_version: str
@@ -264,6 +280,7 @@ class Status:
     config_text: str
     modules: list
     tokens: list
+    recent_refusals: list
 
 
 @dataclass
@@ -310,10 +327,18 @@ def _parse_token(data):
     return token
 
 
+def _parse_refusal(data):
+    f = Fields(data)
+    refusal = Refusal(f.u64(), f.u32(), f.u32(), f.u32(), f.text(), f.text(), f.u8(), f.text())
+    f.end()
+    return refusal
+
+
 def _parse_status(f):
     return Status(f.u32(), f.text(), f.u32(), f.u64(), f.u64(), f.u64(), f.u64(), f.u32(), f.u32(),
                   f.text(), [_parse_module(m) for m in Fields(f.string()).strings()],
-                  [_parse_token(t) for t in Fields(f.string()).strings()])
+                  [_parse_token(t) for t in Fields(f.string()).strings()],
+                  [_parse_refusal(r) for r in Fields(f.string()).strings()])
 
 
 _PARSERS = {

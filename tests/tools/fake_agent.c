@@ -296,7 +296,9 @@ static int fake_handle_status(struct agent *agent, struct client *client, struct
     struct protocol_status_mark mark = protocol_status_reply_begin(&client->output, &fixed);
     protocol_status_reply_add_module(&client->output, &module);
     protocol_status_reply_begin_tokens(&client->output, &mark);
-    protocol_status_reply_add_token(&client->output, &token);
+    if (!protocol_status_reply_add_token(&client->output, &mark, &token))
+        return WIRE_E_MALFORMED;
+    protocol_status_reply_begin_refusals(&client->output, &mark);
     return protocol_status_reply_end(&client->output, &mark);
 }
 

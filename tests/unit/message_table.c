@@ -114,9 +114,16 @@ static int sample_status_reply(struct wire_writer *writer)
         writer,
         &(struct protocol_status_module){.name = TEXT("opensc"), .state = MODULE_STATE_FAILED});
     protocol_status_reply_begin_tokens(writer, &mark);
-    protocol_status_reply_add_token(
-        writer, &(struct protocol_status_token){TEXT("demo"), TEXT("0123"), TEXT("softhsm"),
-                                                TOKEN_STATE_LOCKED, 2, TEXT("run mtls unlock")});
+    if (!protocol_status_reply_add_token(
+            writer, &mark,
+            &(struct protocol_status_token){TEXT("demo"), TEXT("0123"), TEXT("softhsm"),
+                                            TOKEN_STATE_LOCKED, 2, TEXT("run mtls unlock")}))
+        return MESSAGE_E_ENCODE;
+    protocol_status_reply_begin_refusals(writer, &mark);
+    protocol_status_reply_add_refusal(
+        writer, &(struct protocol_status_refusal){90000, 3, 1000, 4712, TEXT("/usr/bin/browser"),
+                                                  TEXT("work"), SIGN_KIND_DIGEST,
+                                                  TEXT("refused to sign: write sign = digest")});
     return protocol_status_reply_end(writer, &mark);
 }
 
@@ -332,6 +339,7 @@ static int recode_status_reply(struct wire_span body, uint8_t type, struct wire_
     struct protocol_status_reply msg = {0};
     struct protocol_status_module module;
     struct protocol_status_token token;
+    struct protocol_status_refusal refusal;
 
     (void)type;
     if (protocol_status_reply_parse(body, &msg))
@@ -340,8 +348,12 @@ static int recode_status_reply(struct wire_span body, uint8_t type, struct wire_
     while (protocol_status_next_module(&msg.modules, &module))
         protocol_status_reply_add_module(writer, &module);
     protocol_status_reply_begin_tokens(writer, &mark);
-    while (protocol_status_next_token(&msg.tokens, &token))
-        protocol_status_reply_add_token(writer, &token);
+    while (protocol_status_next_token(&msg.tokens, &token) &&
+           protocol_status_reply_add_token(writer, &mark, &token))
+        continue;
+    protocol_status_reply_begin_refusals(writer, &mark);
+    while (protocol_status_next_refusal(&msg.recent_refusals, &refusal))
+        protocol_status_reply_add_refusal(writer, &refusal);
     return protocol_status_reply_end(writer, &mark) ? MESSAGE_E_ENCODE : 0;
 }
 

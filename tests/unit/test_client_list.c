@@ -259,12 +259,26 @@ static void script_status(struct peer_side *side)
         .keys = 4,
         .text = WIRE_SPAN_LITERAL("run mtls unlock"),
     };
+    const struct protocol_status_refusal refusal = {
+        .age_ms = 9876543210u,
+        .count = 10,
+        .uid = 1000,
+        .pid = 4712,
+        .program = WIRE_SPAN_LITERAL("/usr/bin/browser"),
+        .key = WIRE_SPAN_LITERAL("work"),
+        .kind = SIGN_KIND_DIGEST,
+        .text = WIRE_SPAN_LITERAL("write sign = digest"),
+    };
     wire_writer_init(&writer, WIRE_FRAME_MAX);
     struct protocol_status_mark mark = protocol_status_reply_begin(&writer, &fixed);
     protocol_status_reply_add_module(&writer, &module);
     protocol_status_reply_add_module(&writer, &module);
     protocol_status_reply_begin_tokens(&writer, &mark);
-    protocol_status_reply_add_token(&writer, &token);
+    if (!protocol_status_reply_add_token(&writer, &mark, &token))
+        peer_fail("encode");
+    protocol_status_reply_begin_refusals(&writer, &mark);
+    protocol_status_reply_add_refusal(&writer, &refusal);
+    protocol_status_reply_add_refusal(&writer, &refusal);
     if (protocol_status_reply_end(&writer, &mark))
         peer_fail("encode");
     peer_send_writer(&conn, &writer);
@@ -307,6 +321,16 @@ static void test_status_copies_every_field(void **state)
     assert_int_equal(token->state, MTLS_AGENT_TOKEN_PIN_BAD);
     assert_int_equal(token->keys, 4);
     assert_string_equal(token->text, "run mtls unlock");
+    assert_int_equal(status->recent_refusal_count, 2);
+    const struct mtls_agent_refusal *refusal = &status->recent_refusals[1];
+    assert_int_equal(refusal->age_ms, 9876543210u);
+    assert_int_equal(refusal->count, 10);
+    assert_int_equal(refusal->uid, 1000);
+    assert_int_equal(refusal->pid, 4712);
+    assert_string_equal(refusal->program, "/usr/bin/browser");
+    assert_string_equal(refusal->key, "work");
+    assert_int_equal(refusal->kind, MTLS_AGENT_DIGEST);
+    assert_string_equal(refusal->text, "write sign = digest");
     (void)mtls_agent_status_free(status);
 }
 

@@ -183,11 +183,26 @@ static void show_status_token(FILE *out, const struct protocol_status_token *tok
     (void)fputs("end\n", out);
 }
 
+static void show_status_refusal(FILE *out, const struct protocol_status_refusal *refusal)
+{
+    (void)fputs("begin refusal\n", out);
+    show_u64(out, "age_ms", refusal->age_ms);
+    show_u32(out, "count", refusal->count);
+    show_u32(out, "uid", refusal->uid);
+    show_u32(out, "pid", refusal->pid);
+    show_text(out, "program", refusal->program);
+    show_text(out, "key", refusal->key);
+    (void)fprintf(out, "byte kind %u\n", refusal->kind);
+    show_text(out, "text", refusal->text);
+    (void)fputs("end\n", out);
+}
+
 static int show_status_reply(FILE *out, struct wire_span body)
 {
     struct protocol_status_reply msg;
     struct protocol_status_module module;
     struct protocol_status_token token;
+    struct protocol_status_refusal refusal;
 
     if (protocol_status_reply_parse(body, &msg))
         return WIRE_E_MALFORMED;
@@ -207,6 +222,9 @@ static int show_status_reply(FILE *out, struct wire_span body)
     (void)fputs("end\nbegin tokens\n", out);
     while (protocol_status_next_token(&msg.tokens, &token))
         show_status_token(out, &token);
+    (void)fputs("end\nbegin recent_refusals\n", out);
+    while (protocol_status_next_refusal(&msg.recent_refusals, &refusal))
+        show_status_refusal(out, &refusal);
     (void)fputs("end\n", out);
     return 0;
 }

@@ -152,8 +152,37 @@ static int parse_status_text(struct wire_writer *writer, struct wire_span text)
     struct protocol_status_mark mark = protocol_status_reply_begin(writer, &msg);
 
     protocol_status_reply_begin_tokens(writer, &mark);
+    protocol_status_reply_begin_refusals(writer, &mark);
     return protocol_status_reply_end(writer, &mark) ||
            protocol_status_reply_parse(message_body(writer), &msg);
+}
+
+static int parse_status_refusal(struct wire_writer *writer,
+                                const struct protocol_status_refusal *refusal)
+{
+    struct protocol_status_reply msg = {0};
+    struct protocol_status_mark mark = protocol_status_reply_begin(writer, &msg);
+
+    protocol_status_reply_begin_tokens(writer, &mark);
+    protocol_status_reply_begin_refusals(writer, &mark);
+    protocol_status_reply_add_refusal(writer, refusal);
+    return protocol_status_reply_end(writer, &mark) ||
+           protocol_status_reply_parse(message_body(writer), &msg);
+}
+
+static int parse_refusal_program(struct wire_writer *writer, struct wire_span text)
+{
+    return parse_status_refusal(writer, &(struct protocol_status_refusal){.program = text});
+}
+
+static int parse_refusal_key(struct wire_writer *writer, struct wire_span text)
+{
+    return parse_status_refusal(writer, &(struct protocol_status_refusal){.key = text});
+}
+
+static int parse_refusal_text(struct wire_writer *writer, struct wire_span text)
+{
+    return parse_status_refusal(writer, &(struct protocol_status_refusal){.text = text});
 }
 
 static const struct {
@@ -169,6 +198,9 @@ static const struct {
     {"event text", PROTOCOL_TEXT_MAX, parse_event_text},
     {"error text", PROTOCOL_TEXT_MAX, parse_error_text},
     {"status config_text", PROTOCOL_TEXT_MAX, parse_status_text},
+    {"status refusal program", PROTOCOL_SELECTOR_MAX, parse_refusal_program},
+    {"status refusal key", PROTOCOL_NAME_MAX, parse_refusal_key},
+    {"status refusal text", PROTOCOL_TEXT_MAX, parse_refusal_text},
 };
 
 static void test_text_at_its_limit_is_accepted(void **state)
@@ -429,7 +461,8 @@ static int parse_status_with(struct wire_writer *writer,
         protocol_status_reply_add_module(writer, module);
     protocol_status_reply_begin_tokens(writer, &mark);
     if (token)
-        protocol_status_reply_add_token(writer, token);
+        assert_true(protocol_status_reply_add_token(writer, &mark, token));
+    protocol_status_reply_begin_refusals(writer, &mark);
     assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
     return protocol_status_reply_parse(message_body(writer), &msg);
 }
@@ -454,6 +487,30 @@ static void test_status_reply_with_token_state_outside_the_enum_is_refused(void 
         wire_writer_reset(*state);
         assert_int_equal(parse_status_with(*state, NULL, &token), WIRE_E_MALFORMED);
     }
+}
+
+static int parse_status_with_refusals(struct wire_writer *writer, size_t count)
+{
+    struct protocol_status_reply msg = {0};
+    struct protocol_status_mark mark = protocol_status_reply_begin(writer, &msg);
+
+    protocol_status_reply_begin_tokens(writer, &mark);
+    protocol_status_reply_begin_refusals(writer, &mark);
+    for (size_t i = 0; i < count; i++)
+        protocol_status_reply_add_refusal(writer, &(struct protocol_status_refusal){.kind = 200});
+    assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
+    return protocol_status_reply_parse(message_body(writer), &msg);
+}
+
+static void test_status_reply_with_most_refusals_is_accepted(void **state)
+{
+    assert_int_equal(parse_status_with_refusals(*state, PROTOCOL_REFUSALS_MAX), 0);
+}
+
+static void test_status_reply_with_more_refusals_is_refused(void **state)
+{
+    assert_int_equal(parse_status_with_refusals(*state, PROTOCOL_REFUSALS_MAX + 1),
+                     WIRE_E_MALFORMED);
 }
 
 static void test_status_reply_without_modules_and_tokens_is_accepted(void **state)
@@ -526,6 +583,8 @@ int main(void)
         MESSAGE_TEST(test_list_reply_add_of_a_key_larger_than_a_frame_says_no),
         MESSAGE_TEST(test_status_reply_with_module_state_outside_the_enum_is_refused),
         MESSAGE_TEST(test_status_reply_with_token_state_outside_the_enum_is_refused),
+        MESSAGE_TEST(test_status_reply_with_most_refusals_is_accepted),
+        MESSAGE_TEST(test_status_reply_with_more_refusals_is_refused),
         MESSAGE_TEST(test_status_reply_without_modules_and_tokens_is_accepted),
         cmocka_unit_test(test_error_name_of_every_code),
         cmocka_unit_test(test_sign_kind_name_of_every_kind),

@@ -29,6 +29,20 @@ static bool matches(const char *text)
     return is_match;
 }
 
+static void test_format_uri_matches_its_key(void **state)
+{
+    char *uri = selector_format_uri(&key, &token);
+
+    (void)state;
+    assert_non_null(uri);
+    assert_non_null(strstr(uri, "token=demo"));
+    assert_non_null(strstr(uri, "serial=0123abcd"));
+    assert_non_null(strstr(uri, "id=%01%"));
+    assert_non_null(strstr(uri, "object=work%20key"));
+    assert_true(matches(uri));
+    free(uri);
+}
+
 static void test_matches_key_by_name_and_uri(void **state)
 {
     static const struct {
@@ -114,6 +128,7 @@ static void test_matches_token_by_label_serial_and_uri(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_format_uri_matches_its_key),
         cmocka_unit_test(test_matches_key_by_name_and_uri),
         cmocka_unit_test(test_new_invalid_text_says_why),
         cmocka_unit_test(test_matches_token_by_label_serial_and_uri),
