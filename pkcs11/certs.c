@@ -33,12 +33,22 @@ static void cert_list_move(struct cert_list *from, struct cert_list *to)
 /* Takes over everything in @cert on success only. */
 static int cert_list_append(struct cert_list *list, const struct cert *cert)
 {
-    struct cert *items = reallocarray(list->items, list->count + 1, sizeof(*items));
-
-    if (!items)
-        return -ENOMEM;
-    list->items = items;
+    if (list->count == list->cap) {
+        size_t cap = list->cap > 0 ? 2 * list->cap : 4;
+        struct cert *items = reallocarray(list->items, cap, sizeof(*items));
+        if (!items)
+            return -ENOMEM;
+        list->items = items;
+        list->cap = cap;
+    }
     list->items[list->count++] = *cert;
+    if (!cert->is_ca)
+        return 0;
+    if (list->last_ca > 0)
+        list->items[list->last_ca - 1].next_ca = list->count;
+    else
+        list->first_ca = list->count;
+    list->last_ca = list->count;
     return 0;
 }
 
@@ -180,7 +190,7 @@ char *cert_uri_text(const struct cert *cert)
 
 static bool cert_is_issued_by(const struct cert *cert, const struct cert *issuer)
 {
-    if (!issuer->is_ca || X509_check_issued(issuer->x509, cert->x509) != X509_V_OK)
+    if (X509_check_issued(issuer->x509, cert->x509) != X509_V_OK)
         return false;
     EVP_PKEY *key = X509_get0_pubkey(issuer->x509);
     return key && X509_verify(cert->x509, key) == 1;
@@ -189,9 +199,9 @@ static bool cert_is_issued_by(const struct cert *cert, const struct cert *issuer
 static const struct cert *cert_list_find_issuer(const struct cert_list *list,
                                                 const struct cert *cert)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (cert_is_issued_by(cert, &list->items[i]))
-            return &list->items[i];
+    for (size_t ca = list->first_ca; ca > 0; ca = list->items[ca - 1].next_ca)
+        if (cert_is_issued_by(cert, &list->items[ca - 1]))
+            return &list->items[ca - 1];
     return NULL;
 }
 

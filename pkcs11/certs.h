@@ -20,11 +20,15 @@ struct cert {
     struct public_key key;
     struct object_name name; /* on the token; of a file: what the URI says */
     P11KitUri *uri;          /* owned; NULL for one from the token */
+    size_t next_ca;          /* place of the next CA certificate in the list, and 1; 0: none */
 };
 
 struct cert_list {
     struct cert *items;
     size_t count;
+    size_t cap;
+    size_t first_ca; /* as next_ca: a token has many leaves and few of these */
+    size_t last_ca;
 };
 
 void cert_list_deinit(struct cert_list *list);

@@ -24,6 +24,7 @@ static void inventory_deinit(struct inventory *inventory)
     cert_list_deinit(&inventory->certs);
     key_object_list_deinit(&inventory->private_keys);
     key_object_list_deinit(&inventory->public_keys);
+    pairing_deinit(&inventory->pairing);
 }
 
 /* Is there a private key for this public key already? For pairing_find_public_key(). */
@@ -88,28 +89,12 @@ static int inventory_put_private_keys(struct inventory *inventory, bool is_known
     return r;
 }
 
-/* A key that a CA certificate on the token is for. */
-static bool inventory_is_ca_key(const struct inventory *inventory, const struct public_key *key)
-{
-    bool is_ca = false;
-
-    for (size_t i = 0; i < inventory->certs.count; i++) {
-        const struct cert *cert = &inventory->certs.items[i];
-        if (!cert->has_key || !public_key_is_same(&cert->key, key))
-            continue;
-        if (!cert->is_ca)
-            return false;
-        is_ca = true;
-    }
-    return is_ca;
-}
-
 static int inventory_put_visible(struct inventory *inventory, const struct public_key *key,
                                  const struct object_name *name)
 {
     struct key_facts facts = {.handle = CK_INVALID_HANDLE, .name = name, .public_key = key};
 
-    if (inventory_is_ca_key(inventory, key))
+    if (pairing_is_ca_key(&inventory->pairing, key))
         return 0;
     return inventory_put(inventory, &facts);
 }
@@ -169,7 +154,9 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
                                          .public_keys = &inventory.public_keys,
                                          .certs = &inventory.certs,
                                          .files = &worker->files};
-    int r = inventory_put_private_keys(&inventory, true);
+    int r = pairing_init(&inventory.pairing);
+    if (r == 0)
+        r = inventory_put_private_keys(&inventory, true);
     if (r == 0)
         r = inventory_put_private_keys(&inventory, false);
     if (r == 0 && token_needs_login(token))

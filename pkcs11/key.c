@@ -25,10 +25,15 @@ void keyring_hide(struct keyring *ring, uint32_t token)
     }
 }
 
+static uint32_t keyring_hash(uint32_t token, const struct public_key *public_key)
+{
+    return public_key_hash(public_key) + token;
+}
+
 static struct key *keyring_find(const struct keyring *ring, uint32_t token,
                                 const struct public_key *public_key)
 {
-    for (size_t i = 0; i < ring->count; i++)
+    hash_index_for_each (i, &ring->by_key, keyring_hash(token, public_key))
         if (ring->items[i]->token == token &&
             public_key_is_same(&ring->items[i]->public_key, public_key))
             return ring->items[i];
@@ -63,9 +68,11 @@ static int key_set_certs(struct key *key, const struct key_facts *facts)
     return 0;
 }
 
-/* An empty place at the end of the ring, or NULL. */
-static struct key *keyring_add(struct keyring *ring)
+/* A place at the end of the ring for this key, otherwise empty, or NULL. */
+static struct key *keyring_add(struct keyring *ring, const struct key_facts *facts)
 {
+    if (!ring->items && hash_index_init(&ring->by_key, WORKER_KEYS_MAX))
+        return NULL;
     if (!ring->items)
         ring->items = calloc(WORKER_KEYS_MAX, sizeof(struct key *));
     struct key *key = ring->items ? calloc(1, sizeof(*key)) : NULL;
@@ -73,6 +80,7 @@ static struct key *keyring_add(struct keyring *ring)
         return NULL;
     key->number = (uint32_t)ring->count;
     atomic_init(&key->handle, CK_INVALID_HANDLE);
+    hash_index_add(&ring->by_key, keyring_hash(facts->token, facts->public_key), ring->count);
     ring->items[ring->count++] = key;
     return key;
 }
@@ -90,7 +98,7 @@ int keyring_put(struct keyring *ring, const struct key_facts *facts)
     if (r)
         return r;
     if (!key)
-        key = keyring_add(ring);
+        key = keyring_add(ring, facts);
     if (!key) {
         public_key_deinit(&public_key);
         return -ENOMEM;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "pkcs11/certs.h"
+#include "pkcs11/hash_index.h"
 
 struct key {
     uint32_t number;
@@ -28,6 +29,7 @@ struct key {
 struct keyring {
     struct key **items; /* WORKER_KEYS_MAX at most */
     size_t count;
+    struct hash_index by_key; /* public key and token */
 };
 
 /* What an inventory found out about one key; everything borrowed. */

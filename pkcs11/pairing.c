@@ -16,11 +16,72 @@ struct pairing_choice {
 };
 
 struct pairing_search {
+    const struct pairing *pairing;
     const struct key_object *object;
     bool (*is_taken)(const void *context, const struct public_key *key);
     const void *context;
     struct pairing_choice best;
 };
+
+static int pairing_names_init(struct pairing_names *names, size_t count)
+{
+    int r = hash_index_init(&names->by_id, count);
+
+    if (r == 0)
+        r = hash_index_init(&names->by_label, count);
+    if (r == 0)
+        r = hash_index_init(&names->by_label_alone, count);
+    return r;
+}
+
+static void pairing_names_deinit(struct pairing_names *names)
+{
+    hash_index_deinit(&names->by_id);
+    hash_index_deinit(&names->by_label);
+    hash_index_deinit(&names->by_label_alone);
+}
+
+static void pairing_names_add(struct pairing_names *names, size_t number,
+                              const struct object_name *name)
+{
+    uint32_t label = hash_index_hash(object_name_label(name));
+
+    hash_index_add(&names->by_label, label, number);
+    if (name->id_len > 0)
+        hash_index_add(&names->by_id, hash_index_hash(object_name_id(name)), number);
+    else
+        hash_index_add(&names->by_label_alone, label, number);
+}
+
+/* From the last to the first, so that they are found from the first to the last. */
+int pairing_init(struct pairing *pairing)
+{
+    int r = pairing_names_init(&pairing->public_key_names, pairing->public_keys->count);
+
+    if (r == 0)
+        r = pairing_names_init(&pairing->cert_names, pairing->certs->count);
+    if (r == 0)
+        r = hash_index_init(&pairing->cert_keys, pairing->certs->count);
+    if (r)
+        return r;
+    for (size_t i = pairing->public_keys->count; i-- > 0;)
+        pairing_names_add(&pairing->public_key_names, i, &pairing->public_keys->items[i].name);
+    for (size_t i = pairing->certs->count; i-- > 0;) {
+        const struct cert *cert = &pairing->certs->items[i];
+        if (!cert->has_key)
+            continue;
+        pairing_names_add(&pairing->cert_names, i, &cert->name);
+        hash_index_add(&pairing->cert_keys, public_key_hash(&cert->key), i);
+    }
+    return 0;
+}
+
+void pairing_deinit(struct pairing *pairing)
+{
+    pairing_names_deinit(&pairing->public_key_names);
+    pairing_names_deinit(&pairing->cert_names);
+    hash_index_deinit(&pairing->cert_keys);
+}
 
 /* A key of the right kind and size for the object; an object may not know its own size. */
 static bool pairing_fits(const struct key_object *object, const struct public_key *key)
@@ -63,27 +124,53 @@ static void pairing_consider(struct pairing_search *search, const struct public_
         search->best = choice;
 }
 
+static void pairing_consider_public_key(struct pairing_search *search, uint32_t number)
+{
+    const struct key_object *other = &search->pairing->public_keys->items[number];
+
+    pairing_consider(search, &other->key, NULL,
+                     object_name_score(&search->object->name, &other->name));
+}
+
+static void pairing_consider_cert(struct pairing_search *search, uint32_t number)
+{
+    const struct cert *cert = &search->pairing->certs->items[number];
+
+    pairing_consider(search, &cert->key, cert,
+                     object_name_score(&search->object->name, &cert->name));
+}
+
+/* Every object whose name may fit. */
+static void pairing_search_names(struct pairing_search *search, const struct pairing_names *names,
+                                 void (*consider)(struct pairing_search *search, uint32_t number))
+{
+    const struct object_name *name = &search->object->name;
+    uint32_t label = hash_index_hash(object_name_label(name));
+
+    if (name->id_len == 0) {
+        hash_index_for_each (number, &names->by_label, label)
+            consider(search, number);
+        return;
+    }
+    hash_index_for_each (number, &names->by_id, hash_index_hash(object_name_id(name)))
+        consider(search, number);
+    hash_index_for_each (number, &names->by_label_alone, label)
+        consider(search, number);
+}
+
 const struct public_key *
 pairing_find_public_key(const struct pairing *pairing, const struct key_object *object,
                         bool (*is_taken)(const void *context, const struct public_key *key),
                         const void *context, bool *ret_provisional)
 {
-    struct pairing_search search = {.object = object, .is_taken = is_taken, .context = context};
+    struct pairing_search search = {
+        .pairing = pairing, .object = object, .is_taken = is_taken, .context = context};
 
     *ret_provisional = !object->has_key;
     if (object->has_key)
         return &object->key;
-    for (size_t i = 0; i < pairing->public_keys->count; i++) {
-        const struct key_object *other = &pairing->public_keys->items[i];
-        pairing_consider(&search, &other->key, NULL,
-                         object_name_score(&object->name, &other->name));
-    }
-    for (size_t i = 0; i < pairing->certs->count; i++) {
-        const struct cert *cert = &pairing->certs->items[i];
-        if (cert->has_key)
-            pairing_consider(&search, &cert->key, cert,
-                             object_name_score(&object->name, &cert->name));
-    }
+    pairing_search_names(&search, &pairing->public_key_names, pairing_consider_public_key);
+    pairing_search_names(&search, &pairing->cert_names, pairing_consider_cert);
     for (size_t i = 0; i < pairing->files->count; i++) {
         const struct cert *cert = &pairing->files->items[i];
         if (cert_names_key(cert, pairing->token, &object->name))
@@ -112,9 +199,9 @@ const struct cert *pairing_find_leaf(const struct pairing *pairing, const struct
 
     if (best)
         return best;
-    for (size_t i = 0; i < pairing->certs->count; i++) {
+    hash_index_for_each (i, &pairing->cert_keys, public_key_hash(key)) {
         const struct cert *cert = &pairing->certs->items[i];
-        if (!cert->has_key || !public_key_is_same(&cert->key, key))
+        if (!public_key_is_same(&cert->key, key))
             continue;
         unsigned int score = object_name_score(name, &cert->name);
         if (!best || score > best_score ||
@@ -125,4 +212,19 @@ const struct cert *pairing_find_leaf(const struct pairing *pairing, const struct
     }
     ERR_clear_error();
     return best;
+}
+
+bool pairing_is_ca_key(const struct pairing *pairing, const struct public_key *key)
+{
+    bool is_ca = false;
+
+    hash_index_for_each (i, &pairing->cert_keys, public_key_hash(key)) {
+        const struct cert *cert = &pairing->certs->items[i];
+        if (!public_key_is_same(&cert->key, key))
+            continue;
+        if (!cert->is_ca)
+            return false;
+        is_ca = true;
+    }
+    return is_ca;
 }

@@ -8,15 +8,31 @@
 #define MTLS_PKCS11_PAIRING_H
 
 #include "pkcs11/certs.h"
+#include "pkcs11/hash_index.h"
 #include "pkcs11/objects.h"
 
-/* All that is known about a token's objects; borrowed. */
+/* The objects of one list by their names, as object_name_score() compares them. */
+struct pairing_names {
+    struct hash_index by_id;
+    struct hash_index by_label;
+    struct hash_index by_label_alone; /* those without an id */
+};
+
+/* All that is known about a token's objects; the lists are borrowed, and there for as long. */
 struct pairing {
     const struct token *token;
     const struct key_object_list *public_keys;
     const struct cert_list *certs; /* on the token */
     const struct cert_list *files; /* from the configuration */
+    struct pairing_names public_key_names;
+    struct pairing_names cert_names;
+    struct hash_index cert_keys; /* those of @certs whose key is of use */
 };
+
+/** pairing_init() - make ready for what follows, once the lists are filled in. Return: 0, or
+ * -ENOMEM. */
+int pairing_init(struct pairing *pairing) _must_check_;
+void pairing_deinit(struct pairing *pairing);
 
 /**
  * pairing_find_public_key() - the public half of a private key object
@@ -41,5 +57,8 @@ pairing_find_public_key(const struct pairing *pairing, const struct key_object *
  */
 const struct cert *pairing_find_leaf(const struct pairing *pairing, const struct public_key *key,
                                      const struct object_name *name);
+
+/** pairing_is_ca_key() - every certificate on the token that is for this key is a CA's. */
+bool pairing_is_ca_key(const struct pairing *pairing, const struct public_key *key);
 
 #endif

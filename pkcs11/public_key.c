@@ -136,6 +136,14 @@ bool public_key_is_same(const struct public_key *a, const struct public_key *b)
     return memcmp(a->fingerprint, b->fingerprint, sizeof(a->fingerprint)) == 0;
 }
 
+uint32_t public_key_hash(const struct public_key *key)
+{
+    uint32_t hash = 0;
+
+    memcpy(&hash, key->fingerprint, sizeof(hash));
+    return hash;
+}
+
 static int public_key_classify_ec(const EVP_PKEY *pkey, struct public_key *key)
 {
     char group[32] = "";

@@ -69,4 +69,7 @@ int public_key_curve(struct wire_span params, enum key_type *ret_type,
 /** public_key_is_same() - the same key, whatever the SPKI's algorithm identifier says. */
 bool public_key_is_same(const struct public_key *a, const struct public_key *b);
 
+/** public_key_hash() - equal for the same key; for a struct hash_index. */
+uint32_t public_key_hash(const struct public_key *key);
+
 #endif
