@@ -30,8 +30,21 @@ struct inventory *inventory_unref(struct inventory *inventory)
         free(inventory->keys[i].blob);
     free(inventory->tokens);
     free(inventory->keys);
+    free(inventory->by_hash);
     free(inventory);
     return NULL;
+}
+
+/* Room for one more element. Return: the array, moved or not, or NULL: it is as it was. */
+static void *inventory_grow(void *array, size_t count, size_t *cap, size_t size)
+{
+    if (count < *cap)
+        return array;
+    size_t more = *cap > 0 ? 2 * *cap : 4;
+    void *moved = reallocarray(array, more, size);
+    if (moved)
+        *cap = more;
+    return moved;
 }
 
 /* A copy of a frame's body, which the parsed spans then point into. */
@@ -55,8 +68,8 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body)
 
     if (inventory->token_count >= WORKER_TOKENS_MAX || inventory_is_full(inventory, body))
         return WIRE_E_MALFORMED;
-    struct inventory_token *tokens =
-        reallocarray(inventory->tokens, inventory->token_count + 1, sizeof(*tokens));
+    struct inventory_token *tokens = inventory_grow(inventory->tokens, inventory->token_count,
+                                                    &inventory->token_cap, sizeof(*tokens));
     if (!tokens)
         return -ENOMEM;
     inventory->tokens = tokens;
@@ -72,6 +85,18 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body)
     return 0;
 }
 
+/* Workers number their tokens from 0 on, and leave out those that cannot be read. */
+static struct inventory_token *inventory_get_token(const struct inventory *inventory,
+                                                   uint32_t number)
+{
+    if (number < inventory->token_count && inventory->tokens[number].info.token == number)
+        return &inventory->tokens[number];
+    for (size_t i = 0; i < inventory->token_count; i++)
+        if (inventory->tokens[i].info.token == number)
+            return &inventory->tokens[i];
+    return NULL;
+}
+
 int inventory_add_key(struct inventory *inventory, struct wire_span body)
 {
     struct inventory_key key = {0};
@@ -79,7 +104,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
     if (inventory->key_count >= WORKER_KEYS_MAX || inventory_is_full(inventory, body))
         return WIRE_E_MALFORMED;
     struct inventory_key *keys =
-        reallocarray(inventory->keys, inventory->key_count + 1, sizeof(*keys));
+        inventory_grow(inventory->keys, inventory->key_count, &inventory->key_cap, sizeof(*keys));
     if (!keys)
         return -ENOMEM;
     inventory->keys = keys;
@@ -89,23 +114,66 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
     int r = worker_key_parse((struct wire_span){blob, body.len}, &key.info);
     if (r)
         return r;
-    if (key.info.spki.len == 0 || !inventory_find_token(inventory, key.info.token))
+    struct inventory_token *token = inventory_get_token(inventory, key.info.token);
+    if (key.info.spki.len == 0 || !token)
         return WIRE_E_MALFORMED;
     if (!SHA256(key.info.spki.data, key.info.spki.len, key.hash))
         return -ENOMEM;
     key.blob = TAKE_PTR(blob);
     inventory->len += body.len;
     inventory->keys[inventory->key_count++] = key;
+    token->key_count++;
+    return 0;
+}
+
+static int inventory_compare(const void *a, const void *b, void *userdata)
+{
+    const struct inventory *inventory = userdata;
+    const uint32_t *left = a;
+    const uint32_t *right = b;
+    int order =
+        memcmp(inventory->keys[*left].hash, inventory->keys[*right].hash, PROTOCOL_KEY_HASH_LEN);
+
+    if (order != 0)
+        return order;
+    return *left < *right ? -1 : *left > *right;
+}
+
+int inventory_finish(struct inventory *inventory)
+{
+    inventory->by_hash = calloc(inventory->key_count + 1, sizeof(*inventory->by_hash));
+    if (!inventory->by_hash)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < inventory->key_count; i++)
+        inventory->by_hash[i] = i;
+    if (inventory->key_count > 0)
+        qsort_r(inventory->by_hash, inventory->key_count, sizeof(*inventory->by_hash),
+                inventory_compare, inventory);
     return 0;
 }
 
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number)
 {
-    for (size_t i = 0; i < inventory->token_count; i++)
-        if (inventory->tokens[i].info.token == number)
-            return &inventory->tokens[i];
-    return NULL;
+    return inventory_get_token(inventory, number);
+}
+
+/* Where in the index the keys with this hash begin, if there are any. */
+static size_t inventory_find_first(const struct inventory *inventory,
+                                   const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    size_t low = 0;
+    size_t high = inventory->by_hash ? inventory->key_count : 0;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct inventory_key *key = &inventory->keys[inventory->by_hash[middle]];
+        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
@@ -113,10 +181,11 @@ const struct inventory_key *inventory_find_key(const struct inventory *inventory
 {
     const struct inventory_key *first = NULL;
 
-    for (size_t i = 0; i < inventory->key_count; i++) {
-        const struct inventory_key *key = &inventory->keys[i];
+    for (size_t i = inventory_find_first(inventory, hash);
+         inventory->by_hash && i < inventory->key_count; i++) {
+        const struct inventory_key *key = &inventory->keys[inventory->by_hash[i]];
         if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
-            continue;
+            break;
         if (key->info.usable)
             return key;
         if (!first)

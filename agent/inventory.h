@@ -13,6 +13,7 @@
 struct inventory_token {
     struct worker_token info; /* spans into @blob */
     uint8_t *blob;
+    uint32_t key_count;
 };
 
 struct inventory_key {
@@ -25,9 +26,12 @@ struct inventory {
     unsigned int ref_count;
     struct inventory_token *tokens;
     size_t token_count;
+    size_t token_cap;
     struct inventory_key *keys;
     size_t key_count;
-    size_t len; /* bytes of all blobs */
+    size_t key_cap;
+    uint32_t *by_hash; /* indices of @keys, sorted by hash; once it is complete */
+    size_t len;        /* bytes of all blobs */
 };
 
 struct inventory *inventory_new(void) _must_check_;
@@ -45,11 +49,15 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body) _mus
 /** inventory_add_key() - one WORKER_KEY, of a token that was added before. Returns as above. */
 int inventory_add_key(struct inventory *inventory, struct wire_span body) _must_check_;
 
+/** inventory_finish() - it is complete, and keys can be found. Return: 0, or -ENOMEM. */
+int inventory_finish(struct inventory *inventory) _must_check_;
+
 /** inventory_find_token() - by the worker's number; NULL: none. */
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number);
 
-/** inventory_find_key() - by SPKI hash, of several tokens with it one that can sign; NULL: none. */
+/** inventory_find_key() - by SPKI hash, of several tokens with it one that can sign; NULL: none, or
+ * inventory_finish() was not called. */
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
 

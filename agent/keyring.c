@@ -72,12 +72,6 @@ static int keyring_add_key(struct keyring *keyring, struct module *module,
                            struct inventory *inventory, const struct inventory_key *key)
 {
     const struct inventory_token *token = inventory_find_token(inventory, key->info.token);
-    struct keyring_key *keys =
-        reallocarray(keyring->keys, keyring->key_count + 1, sizeof(*keyring->keys));
-
-    if (!keys)
-        return -ENOMEM;
-    keyring->keys = keys;
     const struct config_key *config = keyring_find_section(keyring->config, key, &token->info);
     char *name = keyring_make_name(config, key);
     if (!name)
@@ -96,6 +90,12 @@ static int keyring_add_key(struct keyring *keyring, struct module *module,
 
 int keyring_add(struct keyring *keyring, struct module *module, struct inventory *inventory)
 {
+    struct keyring_key *keys =
+        reallocarray(keyring->keys, keyring->key_count + inventory->key_count + 1, sizeof(*keys));
+
+    if (!keys)
+        return -ENOMEM;
+    keyring->keys = keys;
     for (size_t i = 0; i < inventory->key_count; i++) {
         int r = keyring_add_key(keyring, module, inventory, &inventory->keys[i]);
         if (r)

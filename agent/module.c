@@ -188,17 +188,25 @@ void module_retire(struct worker *worker)
         worker_dismiss(worker);
 }
 
+/* @hint: where it was before, as tokens seldom change their places. */
+static bool module_inventory_has(const struct inventory *inventory,
+                                 const struct module_token *token, size_t hint)
+{
+    for (size_t i = 0; i < inventory->token_count; i++) {
+        size_t at = (hint + i) % inventory->token_count;
+        if (module_token_is(token, &inventory->tokens[at].info))
+            return true;
+    }
+    return false;
+}
+
 /* A token that was there before is not in the inventory: it may come back, and many modules do not
  * see that before they are loaded anew. */
 static bool module_misses_token(const struct module *module, const struct inventory *inventory)
 {
-    for (size_t i = 0; i < module->token_count; i++) {
-        bool is_there = false;
-        for (size_t j = 0; inventory && j < inventory->token_count; j++)
-            is_there |= module_login_find(module, &inventory->tokens[j].info) == &module->tokens[i];
-        if (!is_there)
+    for (size_t i = 0; i < module->token_count; i++)
+        if (!inventory || !module_inventory_has(inventory, &module->tokens[i], i))
             return true;
-    }
     return false;
 }
 

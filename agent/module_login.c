@@ -30,12 +30,17 @@ bool module_login_has_source(const struct module *module, const struct worker_to
     return config && config->pin != CONFIG_PIN_ASK;
 }
 
+bool module_token_is(const struct module_token *known, const struct worker_token *token)
+{
+    return wire_span_is_equal(wire_span_from_text(known->serial), token->serial) &&
+           wire_span_is_equal(wire_span_from_text(known->label), token->label);
+}
+
 struct module_token *module_login_find(const struct module *module,
                                        const struct worker_token *token)
 {
     for (size_t i = 0; i < module->token_count; i++)
-        if (wire_span_is_equal(wire_span_from_text(module->tokens[i].label), token->label) &&
-            wire_span_is_equal(wire_span_from_text(module->tokens[i].serial), token->serial))
+        if (module_token_is(&module->tokens[i], token))
             return &module->tokens[i];
     return NULL;
 }

@@ -44,6 +44,9 @@ void module_login_note_context(struct module *module, const struct worker_token 
 const struct config_token *module_login_find_config(const struct module *module,
                                                     const struct worker_token *token);
 
+/** module_token_is() - what is remembered is about this token. */
+bool module_token_is(const struct module_token *known, const struct worker_token *token);
+
 /** module_login_find() - what is remembered of a token; NULL: nothing. */
 struct module_token *module_login_find(const struct module *module,
                                        const struct worker_token *token);

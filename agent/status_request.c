@@ -21,15 +21,6 @@ static void status_add_module(struct wire_writer *output, const struct module *m
     protocol_status_reply_add_module(output, &entry);
 }
 
-static uint32_t status_count_keys(const struct inventory *inventory, uint32_t token)
-{
-    uint32_t count = 0;
-
-    for (size_t i = 0; i < inventory->key_count; i++)
-        count += inventory->keys[i].info.token == token ? 1 : 0;
-    return count;
-}
-
 /* What has no room is left out: a program that serves thousands of tokens lists keys instead. */
 static void status_add_tokens(struct wire_writer *output, const struct protocol_status_mark *mark,
                               const struct module *module)
@@ -44,7 +35,7 @@ static void status_add_tokens(struct wire_writer *output, const struct protocol_
             .serial = token->serial,
             .module = wire_span_from_text(module->config->name),
             .state = module_token_state(module, token, &text),
-            .keys = status_count_keys(module->inventory, token->token),
+            .keys = module->inventory->tokens[i].key_count,
             .text = protocol_text(text),
         };
         if (!protocol_status_reply_add_token(output, mark, &entry))

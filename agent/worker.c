@@ -130,6 +130,9 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
     if (counts.token_count != worker->collecting->token_count ||
         counts.key_count != worker->collecting->key_count)
         return WIRE_E_MALFORMED;
+    r = inventory_finish(worker->collecting);
+    if (r)
+        return r;
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
     worker->threads = worker_count_threads(worker);

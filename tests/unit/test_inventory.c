@@ -71,6 +71,7 @@ static uint32_t find_twin(struct inventory *inventory, unsigned int usable)
         assert_int_equal(add_token(inventory, i), 0);
         assert_int_equal(add_this_key(inventory, &key), 0);
     }
+    assert_int_equal(inventory_finish(inventory), 0);
     const struct inventory_key *found = inventory_find_key(inventory, inventory->keys[0].hash);
     assert_non_null(found);
     return found->info.token;
@@ -84,6 +85,38 @@ static void test_find_key_on_several_tokens_prefers_one_that_can_sign(void **sta
 static void test_find_key_that_can_sign_nowhere_finds_the_first(void **state)
 {
     assert_int_equal(find_twin(*state, 0), 0);
+}
+
+static void test_find_key_finds_each_of_many(void **state)
+{
+    struct inventory *inventory = *state;
+    uint8_t unknown[PROTOCOL_KEY_HASH_LEN] = {0};
+
+    assert_int_equal(add_token(inventory, 0), 0);
+    for (uint32_t i = 0; i < 1000; i++) {
+        const struct worker_key key = {
+            .key = i, .type = KEY_TYPE_EC, .spki = {(const uint8_t *)&i, sizeof(i)}};
+        assert_int_equal(add_this_key(inventory, &key), 0);
+    }
+    assert_int_equal(inventory_finish(inventory), 0);
+    for (uint32_t i = 0; i < 1000; i++) {
+        const struct inventory_key *key = inventory_find_key(inventory, inventory->keys[i].hash);
+        assert_ptr_equal(key, &inventory->keys[i]);
+    }
+    assert_null(inventory_find_key(inventory, unknown));
+    assert_int_equal(inventory->tokens[0].key_count, 1000);
+}
+
+static void test_find_token_whose_number_is_not_its_place(void **state)
+{
+    struct inventory *inventory = *state;
+
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(add_token(inventory, 2 * i + 1), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_ptr_equal(inventory_find_token(inventory, 2 * i + 1), &inventory->tokens[i]);
+    assert_null(inventory_find_token(inventory, 0));
+    assert_null(inventory_find_token(inventory, 2));
 }
 
 static void test_add_token_beyond_the_limit_is_refused(void **state)
@@ -120,6 +153,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_find_key_on_several_tokens_prefers_one_that_can_sign,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_find_key_that_can_sign_nowhere_finds_the_first, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_find_key_finds_each_of_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_find_token_whose_number_is_not_its_place, setup,
                                         teardown),
     };
 
