@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pkcs11/link.h"
+#include "pkcs11/own_module.h"
 
 /* The beginnings of file names, without their directory, that are never served. */
 static const char *const discover_unwanted[] = {"mtls-agent", "p11-kit-client", "p11-kit-proxy",
@@ -40,7 +41,8 @@ static int discover_send_module(int link, struct wire_writer *writer, CK_FUNCTIO
     _cleanup_free_ char *path = p11_kit_module_get_filename(module);
 
     /* A module without a file is a remote one, which only p11-kit can reach. */
-    if (!name || !path || !discover_is_wanted(name, path) || discover_is_trust(module))
+    if (!name || !path || !discover_is_wanted(name, path) || discover_is_trust(module) ||
+        own_module_is_mapped(path))
         return 0;
     const struct worker_module msg = {.name = wire_span_from_text(name),
                                       .path = wire_span_from_text(path)};

@@ -10,8 +10,9 @@
  * @link:       socket to the core
  * @writer:     for the messages
  *
- * Left out: trust policy modules (CA certificates only), this project's own module, and p11-kit's
- * client and proxy, which would show everything twice. Nothing is initialised.
+ * Left out: trust policy modules (CA certificates only), this project's own module whatever it is
+ * called, and p11-kit's client and proxy, which would show everything twice. Nothing is
+ * initialised.
  * Return: 0, or -errno.
  */
 int discover_send(int link, struct wire_writer *writer) _must_check_;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "pkcs11/ckr.h"
+#include "pkcs11/own_module.h"
 
 #define MODULE_WHAT_MAX 512u /* bytes of what is said about a module */
 
@@ -45,6 +46,18 @@ CK_RV module_error(void)
         if (ERR_GET_LIB(code) == ERR_get_CKR_code())
             rv = (CK_RV)ERR_GET_REASON(code);
     return rv;
+}
+
+static int module_fail_own(struct module_failure *failure, const char *path, const char *how)
+{
+    char what[MODULE_WHAT_MAX];
+
+    (void)snprintf(what, sizeof(what),
+                   "%s mtls-agent's own module, which is for programs: the agent would be its own "
+                   "client. Write the module of the token's maker as path =, e.g. "
+                   "opensc-pkcs11.so, or remove the section",
+                   how);
+    return module_fail(failure, path, what);
 }
 
 static CK_RV module_error_or_general(void)
@@ -107,6 +120,9 @@ static int module_open(const char *path, CK_FUNCTION_LIST **ret_calls,
         (void)snprintf(what, sizeof(what), "cannot be loaded: %s", module_dl_reason(path));
         return module_fail(failure, path, what);
     }
+    /* Before any of its code runs. */
+    if (own_module_is_file(handle))
+        return module_fail_own(failure, path, "is");
     *(void **)&get_list = dlsym(handle, "C_GetFunctionList");
     if (!get_list)
         return module_fail(failure, path, "is not a PKCS#11 module: it has no C_GetFunctionList");
@@ -155,6 +171,8 @@ int module_load(const char *path, const char *init_args, struct module *ret_modu
                               module_error_or_general());
     if (module_list_slots(path, &module, ret_failure))
         return MODULE_E_UNUSABLE;
+    if (own_module_is_reached(module.ctx, module.slots, module.slot_count))
+        return module_fail_own(ret_failure, path, "leads to");
     *ret_module = module;
     return 0;
 }

@@ -35,7 +35,8 @@ struct module_failure {
  * @ret_module: filled on success
  * @ret_failure: filled with MODULE_E_UNUSABLE
  *
- * Blocks as long as the module wants. Return: 0, or MODULE_E_UNUSABLE.
+ * This project's own module for programs is refused, and what hands on to it, too. Blocks as long
+ * as the module wants. Return: 0, or MODULE_E_UNUSABLE.
  */
 int module_load(const char *path, const char *init_args, struct module *ret_module,
                 struct module_failure *ret_failure) _must_check_;

@@ -51,6 +51,12 @@ for file in "$lib/libmtls-agent.so.0" "$lib/libmtls-agent.so" "$lib/pkgconfig/mt
     check "file ${file#"$stage"}" test -f "$file"
 done
 provider=$(find "$stage" -name mtls-agent.so -path '*/ossl-modules/*')
+module_file=$stage$(pkg-config --variable=p11_module_configs p11-kit-1)/mtls-agent.module
+check "p11-kit's file for the module, where p11-kit reads it" test -f "$module_file"
+check "it names the module by the path that it is installed at" \
+    grep -qxF "module: ${lib#"$stage"}/pkcs11/mtls-agent-pkcs11.so" "$module_file"
+check "it keeps the module out of the agent's own processes" \
+    grep -qx 'disable-in: mtls-agent, token-worker' "$module_file"
 check "the provider in a directory of OpenSSL modules" test -n "$provider"
 
 if command -v scdoc >/dev/null; then

@@ -2,13 +2,17 @@
 """Files that are no usable PKCS#11 module: the error names the file, the other modules serve."""
 
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from faults import FaultTest, P11FAULT, TOOLS, main
 from harness import AGENT_BIN, OTHER_UID, needs_root
 from softhsm import MODULE
 from wire import ModuleState
+
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class TestRefusedByTheConfiguration(FaultTest):
@@ -131,12 +135,64 @@ class TestRefusedByTheLoader(FaultTest):
     def test_constructor_that_crashes(self):
         self.assert_contained(TOOLS / "bad-module-crashes.so", (ModuleState.BACKOFF,))
 
+    def test_own_module(self):
+        """Known by its symbol, whatever the file is called."""
+        copy = shutil.copy(TOOLS / "own-module-symbol.so", self.other_token().dir / "opensc-pkcs11.so")
+        copy.chmod(0o755)
+        for path in (TOOLS / "own-module-symbol.so", copy):
+            self.assert_contained(path)
+            self.assert_own(path, "is")
+
+    def test_module_that_leads_to_the_own_one(self):
+        path = TOOLS / "own-module-slot.so"
+        self.assert_contained(path)
+        self.assert_own(path, "leads to")
+
+    def assert_own(self, path, how):
+        agent = self.agent(f"[module faulty]\npath = {path}\n")
+        module = self.wait_module(agent, lambda m: m.state == ModuleState.FAILED)
+        self.assertIn(f"{path} {how} mtls-agent's own module", module.text)
+        self.assertIn("path =", module.text)
+
     def test_permanent_failure_is_not_tried_again(self):
         path = TOOLS / "bad-module-empty.so"
         agent = self.agent(f"[module faulty]\npath = {path}\n")
         module = self.wait_module(agent, lambda m: m.state == ModuleState.FAILED)
         self.assertEqual(module.workers, 0)
         self.assertEqual(agent.workers(), [])
+
+
+class TestLeftOutOfP11Kit(FaultTest):
+    """What p11-kit's registry (pkcs11.conf(5)) has for programs is not for the agent."""
+
+    def modules(self, **registry):
+        """What the agent serves when its user has registered these: a file, or more lines."""
+        agent = self.agent("[agent]\nusers = root\n", start=False, discover=True,
+                           uid=OTHER_UID)
+        directory = agent.dir / ".config/pkcs11/modules"
+        directory.mkdir(parents=True)
+        for name, (path, *lines) in registry.items():
+            copy = shutil.copy(path, agent.dir / f"{name}.so")
+            copy.chmod(0o755)
+            text = "\n".join([f"module: {copy}", *lines])
+            (directory / f"{name}.module").write_text(text + "\n")
+        agent.start()
+        return {module.name for module in agent.status().modules}
+
+    @needs_root
+    def test_own_module_under_another_name(self):
+        modules = self.modules(vendor=[TOOLS / "own-module-whole.so"], good=[MODULE])
+        self.assertIn("good", modules)
+        self.assertNotIn("vendor", modules)
+
+    @needs_root
+    def test_what_is_disabled_in_the_worker(self):
+        """As the module file that is installed says it."""
+        text = (SOURCE_ROOT / "client/p11-kit/mtls-agent.module.in").read_text()
+        line = re.search(r"(?m)^disable-in: .*$", text).group()
+        modules = self.modules(vendor=[MODULE, line], good=[MODULE])
+        self.assertIn("good", modules)
+        self.assertNotIn("vendor", modules)
 
 
 if __name__ == "__main__":
