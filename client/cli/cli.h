@@ -66,6 +66,7 @@ extern const struct cli_command cmd_cert;
 extern const struct cli_command cmd_key_ref;
 extern const struct cli_command cmd_run;
 extern const struct cli_command cmd_env;
+extern const struct cli_command cmd_setup;
 extern const struct cli_command cmd_test;
 extern const struct cli_command cmd_unlock;
 extern const struct cli_command cmd_lock;

@@ -103,3 +103,25 @@ int install_paths_provider(char **ret_path)
     free(path);
     return 0;
 }
+
+int install_paths_module(char **ret_path)
+{
+    const char *override = install_paths_getenv(INSTALL_PATHS_MODULE_ENV);
+    char root[PATH_MAX];
+    char *path = NULL;
+    int r = 0;
+
+    if (override) {
+        /* Absolute, as the program that uses it may run elsewhere. */
+        *ret_path = realpath(override, NULL);
+        return 0;
+    }
+    if (install_paths_staging_root(root))
+        r = install_paths_try(root, MTLS_PKCS11_MODULE_DIR, INSTALL_PATHS_MODULE, R_OK, &path);
+    if (r == 0 && !path)
+        r = install_paths_try("", MTLS_PKCS11_MODULE_DIR, INSTALL_PATHS_MODULE, R_OK, &path);
+    if (r)
+        return r;
+    *ret_path = path;
+    return 0;
+}

@@ -7,6 +7,8 @@
 
 #define INSTALL_PATHS_AGENT_ENV "MTLS_AGENT_BIN"
 #define INSTALL_PATHS_MODULES_ENV "OPENSSL_MODULES"
+#define INSTALL_PATHS_MODULE_ENV "MTLS_AGENT_PKCS11_MODULE"
+#define INSTALL_PATHS_MODULE "mtls-agent-pkcs11.so"
 
 /**
  * install_paths_agent() - the file of the daemon
@@ -26,5 +28,14 @@ int install_paths_agent(char **ret_path) _must_check_;
  * Return: 0, or -ENOMEM.
  */
 int install_paths_provider(char **ret_path) _must_check_;
+
+/**
+ * install_paths_module() - the file of the PKCS#11 module for programs
+ * @ret_path:   filled; owned by the caller; NULL when it was not found
+ *
+ * $MTLS_AGENT_PKCS11_MODULE, else where this installation has it.
+ * Return: 0, or -ENOMEM.
+ */
+int install_paths_module(char **ret_path) _must_check_;
 
 #endif

@@ -43,3 +43,30 @@ void pkcs11_uri_format(const struct mtls_agent_key *key, struct wire_writer *out
     pkcs11_uri_put(out, "object=", key->label, strlen(key->label), false);
     escape_put_raw(out, "type=private");
 }
+
+void pkcs11_uri_format_short(const struct mtls_agent_key *key, struct wire_writer *out)
+{
+    escape_put_raw(out, "pkcs11:");
+    if (*key->token_serial)
+        pkcs11_uri_put(out, "serial=", key->token_serial, strlen(key->token_serial), false);
+    else
+        pkcs11_uri_put(out, "token=", key->token_label, strlen(key->token_label), false);
+    if (key->id.len > 0)
+        pkcs11_uri_put(out, "id=", key->id.data, key->id.len, true);
+    else
+        pkcs11_uri_put(out, "object=", key->label, strlen(key->label), false);
+    escape_put_raw(out, "type=private");
+}
+
+void pkcs11_uri_format_in_module(const struct mtls_agent_key *key, const char *type, bool is_exact,
+                                 struct wire_writer *out)
+{
+    escape_put_raw(out, "pkcs11:");
+    pkcs11_uri_put(out, "token=", key->token_label, strlen(key->token_label), false);
+    pkcs11_uri_put(out, "serial=", key->token_serial, strlen(key->token_serial), false);
+    if (is_exact)
+        pkcs11_uri_put(out, "id=", key->id.data, key->id.len, true);
+    pkcs11_uri_put(out, "object=", key->name, strlen(key->name), false);
+    escape_put_raw(out, "type=");
+    escape_put_raw(out, type);
+}

@@ -85,7 +85,8 @@ void private_dir_remove(const char *path)
     struct dirent *entry = NULL;
 
     while (dir && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+            (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
     (void)rmdir(path);
 }

@@ -29,7 +29,10 @@ int private_dir_new(char **ret_path) _must_check_;
  */
 int private_dir_open_stable(const char *name, char **ret_path) _must_check_;
 
-/** private_dir_remove() - with all files in it; what is missing already is fine. */
+/**
+ * private_dir_remove() - with all files and empty directories in it; what is missing already is
+ * fine.
+ */
 void private_dir_remove(const char *path);
 
 #endif

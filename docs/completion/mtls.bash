@@ -18,6 +18,7 @@ _mtls_options() {
     cert | key-ref) echo --output --force --help ;;
     run) echo --key --help ;;
     env) echo --key --unset --help ;;
+    setup) echo --key --write --dry-run --undo --profile --allow-digest --yes --json --help ;;
     test) echo --all --json --help ;;
     unlock) echo --stdin --help ;;
     lock | check-config) echo --help ;;
@@ -60,7 +61,7 @@ _mtls_command_at() {
 
 _mtls() {
     local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' at
-    local commands='list status cert key-ref run env test unlock lock check-config help'
+    local commands='list status cert key-ref run env setup test unlock lock check-config help'
     COMPREPLY=()
     ((COMP_CWORD > 1)) && command=${COMP_WORDS[1]}
     # bash makes three words of --key=VALUE
@@ -85,6 +86,11 @@ _mtls() {
         _mtls_reply_lines < <(_mtls_keys)
         return
         ;;
+    --profile)
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
     -o | --output)
         _mtls_reply_files
         return
@@ -97,6 +103,7 @@ _mtls() {
     case $command in
     '' | help) _mtls_reply_words "$commands" ;;
     list | cert | key-ref | test) _mtls_reply_lines < <(_mtls_keys) ;;
+    setup) _mtls_reply_words 'browser java ssh git curl nginx python openssl gnutls' ;;
     unlock | lock) _mtls_reply_lines < <(_mtls_tokens) ;;
     run) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
     check-config) _mtls_reply_files ;;

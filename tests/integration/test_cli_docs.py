@@ -97,6 +97,12 @@ class TestManualOfMtls(unittest.TestCase):
             self.assertIn(f"*{name}*\n\t", text)
             self.assertIn(name, output(MTLS_BIN, "run", "--help"))
 
+    def test_every_program_of_setup_is_explained(self):
+        programs = re.search(r"PROGRAM: (.*?)\.\n", output(MTLS_BIN, "setup", "--help")).group(1)
+        lines = re.findall(r"(?m)^(\*[a-z*, ]+\*)\n\t", section(page("mtls.1"), "setup"))
+        self.assertEqual(re.findall(r"[a-z]+", " ".join(lines)),
+                         re.findall(r"(?!or\b)\b[a-z]+", programs))
+
 
 class TestManualOfTheAgent(unittest.TestCase):
     def test_options(self):
@@ -251,6 +257,11 @@ class TestBashCompletion(unittest.TestCase):
         for command in ("unlock", "lock"):
             self.assertEqual(self.complete(command, ""), ["card"])
 
+    def test_programs_of_setup(self):
+        programs = re.search(r"PROGRAM: (.*?)\.\n", output(MTLS_BIN, "setup", "--help")).group(1)
+        self.assertEqual(self.complete("setup", ""), re.findall(r"(?!or\b)\b[a-z]+", programs))
+        self.assertEqual(self.complete("setup", "--key", ""), ["my\\ key", "other"])
+
     def test_an_agent_that_hangs_does_not_hold_the_shell(self):
         script = self.bin / "mtls"
         script.write_text("#!/bin/sh\nexec sleep 600\n")
@@ -265,6 +276,11 @@ class TestBashCompletion(unittest.TestCase):
 
 class TestZshCompletion(unittest.TestCase):
     TEXT = (COMPLETION / "_mtls").read_text()
+
+    def test_programs_of_setup(self):
+        bash = (COMPLETION / "mtls.bash").read_text()
+        programs = re.search(r"setup\) _mtls_reply_words '(.*?)'", bash).group(1)
+        self.assertIn(f"'1:program:({programs})'", self.TEXT)
 
     def test_commands(self):
         self.assertEqual(re.findall(r"(?m)^        '([a-z-]+):", self.TEXT), help_commands())
