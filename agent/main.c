@@ -10,6 +10,7 @@
 #include "common/harden.h"
 #include "common/log.h"
 #include "common/paths.h"
+#include "sandbox/sandbox.h"
 
 enum {
     EXIT_USAGE = 2,
@@ -91,7 +92,8 @@ static int main_parse_options(int argc, char **argv, struct options *options)
                 return EXIT_USAGE;
             break;
         case 'V':
-            (void)printf("mtls-agent %s%s\n", MTLS_VERSION, MTLS_DUMPABLE ? " (dumpable)" : "");
+            (void)printf("mtls-agent %s%s%s\n", MTLS_VERSION, MTLS_DUMPABLE ? " (dumpable)" : "",
+                         MTLS_SANDBOX ? "" : " (no system-call filter)");
             return EXIT_SUCCESS;
         case 'h':
             (void)fputs(main_help, stdout);
@@ -126,12 +128,24 @@ static int main_check_config(const struct options *options)
     return EXIT_SUCCESS;
 }
 
+static int main_enter_sandbox(void)
+{
+    int r = sandbox_enter_core();
+
+    if (r != SANDBOX_E_UNAVAILABLE)
+        return r;
+    log_warning("this kernel has no filters of system calls; going on without");
+    return 0;
+}
+
 static int main_serve(const struct options *options)
 {
     _cleanup_free_ char *default_path = NULL;
     struct agent *agent = NULL;
 
-    int r = paths_socket(&default_path);
+    int r = main_enter_sandbox();
+    if (!r)
+        r = paths_socket(&default_path);
     if (!r)
         r = agent_new(options->config_file, &agent);
     if (!r)

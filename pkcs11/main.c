@@ -21,6 +21,7 @@
 #include "pkcs11/discover.h"
 #include "pkcs11/inventory.h"
 #include "pkcs11/requests.h"
+#include "sandbox/sandbox.h"
 
 /* One module, one worker, one process. */
 static struct worker worker = {.link = WORKER_FD_SOCKET};
@@ -81,7 +82,10 @@ static int main_prepare(void)
      * of OpenSSL may run at exit. */
     if (r == 0 && !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL))
         r = -ENOMEM;
-    return r;
+    if (r == 0)
+        r = sandbox_enter_worker();
+    /* the core has said so */
+    return r == SANDBOX_E_UNAVAILABLE ? 0 : r;
 }
 
 _Noreturn static void main_fail(const struct module_failure *failure)

@@ -100,22 +100,33 @@ class CA:
 class TokenDir:
     """An initialised token. `key()` adds keys; `config()` is its part of agent.conf."""
 
+    module = MODULE
+
     def __init__(self, label="demo", pin="1234", so_pin="87654321", directory=None):
         self.label, self.pin, self.so_pin = label, pin, so_pin
         self.dir = Path(directory or tempfile.mkdtemp(prefix="mtls-token-"))
         self.conf = self.dir / "softhsm2.conf"
         self.pin_file = self.dir / "pin"
         self.keys = {}
+        self.set_pin_file(pin)
+        self.create()
+
+    def create(self):
+        """The token itself, without keys."""
         (self.dir / "tokens").mkdir()
         self.conf.write_text(f"directories.tokendir = {self.dir}/tokens\n"
                              "objectstore.backend = file\nlog.level = ERROR\n")
-        self.set_pin_file(pin)
-        run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin",
-            so_pin, env=self.environment)
+        run("softhsm2-util", "--init-token", "--free", "--label", self.label, "--pin", self.pin,
+            "--so-pin", self.so_pin, env=self.environment)
+
+    @property
+    def variables(self):
+        """What the module must find in its environment."""
+        return {"SOFTHSM2_CONF": str(self.conf)}
 
     @property
     def environment(self):
-        return {**os.environ, "SOFTHSM2_CONF": str(self.conf)}
+        return {**os.environ, **self.variables}
 
     @functools.cached_property
     def ca(self):
@@ -134,7 +145,7 @@ class TokenDir:
     def tool(self, *args, login=False):
         """pkcs11-tool on this token."""
         login_args = ["--login", "--pin", self.pin] if login else []
-        return run("pkcs11-tool", "--module", MODULE, "--token-label", self.label, *login_args,
+        return run("pkcs11-tool", "--module", self.module, "--token-label", self.label, *login_args,
                    *args, env=self.environment)
 
     def key(self, label="work", kind="EC:prime256v1", cert=True, subject=None, always_auth=False):
@@ -170,9 +181,9 @@ class TokenDir:
         [module] and [token] sections. @pin: value of `pin =`; default the right PIN's file.
         @environment: further NAME=VALUE for the worker.
         """
-        lines = [f"[module {module}]", f"path = {MODULE}",
-                 *(f"environment = {variable}"
-                   for variable in (f"SOFTHSM2_CONF={self.conf}", *environment))]
+        own = [f"{name}={value}" for name, value in self.variables.items()]
+        lines = [f"[module {module}]", f"path = {self.module}",
+                 *(f"environment = {variable}" for variable in (*own, *environment))]
         lines += [f"{name.replace('_', '-')} = {value}" for name, value in options.items()]
         lines += [f"[token {module}]", f"uri = pkcs11:token={self.label}",
                   f"pin = {pin or f'file:{self.pin_file}'}", ""]

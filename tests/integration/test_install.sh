@@ -110,7 +110,7 @@ if [[ $sanitize == none ]]; then
     check "the PKCS#11 module's part for libcrypto needs libc and libcrypto alone" \
         needs_only '^(libc|libcrypto)\.so' "$lib/mtls-agent/mtls-agent-crypto.so"
     check "the core loads neither libp11 nor libssl" \
-        needs_only '^(lib(c|crypto|systemd|inih|p11-kit)|ld-linux.*)\.so' "$root/bin/mtls-agent"
+        needs_only '^(lib(c|crypto|systemd|inih|p11-kit|seccomp)|ld-linux.*)\.so' "$root/bin/mtls-agent"
 fi
 
 export LD_LIBRARY_PATH=$lib
