@@ -103,13 +103,16 @@ static int slots_find(struct slots *slots, const struct mtls_agent_key *key, siz
     return slots_settle(slots, key);
 }
 
-static int slots_sort_in(struct slots *slots, const struct mtls_agent_keys *keys)
+static int slots_sort_in_some(struct slots *slots, const struct mtls_agent_keys *keys,
+                              bool are_edwards)
 {
     size_t last = 0;
 
     for (size_t i = 0; i < mtls_agent_keys_count(keys); i++) {
         const struct mtls_agent_key *key = mtls_agent_keys_get(keys, i);
         struct slot *slot = NULL;
+        if ((key->type == MTLS_AGENT_KEY_ED25519) != are_edwards)
+            continue;
         int r = slots_find(slots, key, &last, &slot);
         if (r == 0 && slot)
             r = content_add_key(&slot->fresh, key);
@@ -121,6 +124,15 @@ static int slots_sort_in(struct slots *slots, const struct mtls_agent_keys *keys
         slot->fresh_is_locked |= key->state == MTLS_AGENT_KEY_LOCKED;
     }
     return 0;
+}
+
+/* Many programs look for a token by its label and take the first: of the two slots of a token that
+ * must not be the one with its Ed25519 keys alone. */
+static int slots_sort_in(struct slots *slots, const struct mtls_agent_keys *keys)
+{
+    int r = slots_sort_in_some(slots, keys, false);
+
+    return r ? r : slots_sort_in_some(slots, keys, true);
 }
 
 static int slots_finish_contents(struct slots *slots)
