@@ -51,10 +51,11 @@ class Nginx:
     BINARY = shutil.which("nginx") or "/usr/sbin/nginx"
 
     def __init__(self, ca, body="$ssl_client_s_dn|$ssl_protocol|$ssl_client_serial", extra="",
-                 directives="", env=None):
-        """@extra: further `server` blocks. @directives: in front of the events block."""
+                 directives="", http="access_log off;", env=None):
+        """@extra: further `server` blocks. @directives: in front of the events block, @http in http."""
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-nginx-"))
-        self.ca, self.body, self.extra, self.directives = ca, body, extra, directives
+        self.ca, self.body, self.extra = ca, body, extra
+        self.directives, self.http = directives, http
         self.cert, self.key = issue_server(ca, self.dir)
         self.port = free_port()
         self.env = {"PATH": os.environ["PATH"], **(env or {})}
@@ -67,7 +68,7 @@ class Nginx:
         return f"""{user} worker_processes 1; pid {self.dir}/pid; error_log {self.dir}/error.log;
             {self.directives}
             events {{ worker_connections 256; }}
-            http {{ access_log off; {temp}
+            http {{ {self.http} {temp}
               ssl_certificate {self.cert}; ssl_certificate_key {self.key};
               ssl_protocols TLSv1.2 TLSv1.3;
               server {{ listen 127.0.0.1:{self.port} ssl;
