@@ -73,28 +73,45 @@ static int content_compare_ids(const void *a, const void *b)
     return content_compare_spans((*left)->id, (*right)->id);
 }
 
+/* Keys that have an empty ID, or the same one, are named by their hashes. Returns how many of them
+ * had another ID before. */
+static size_t content_rename_keys(struct content_key **keys, size_t count)
+{
+    size_t renamed = 0;
+
+    if (count == 1 && keys[0]->id.len > 0)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i]->id.data == keys[i]->info->hash)
+            continue;
+        keys[i]->id = (struct wire_span){keys[i]->info->hash, MTLS_AGENT_KEY_HASH_LEN};
+        renamed++;
+    }
+    return renamed;
+}
+
 /* Programs bring key and certificate together by CKA_ID. Where the token has none, or the same for
- * several keys, the key's hash is as good a name. */
+ * several keys, the key's hash is as good a name; and what had that for its ID has to give way. */
 static int content_make_ids_unique(struct content *content)
 {
     size_t count = content->key_count;
+    size_t renamed = 0;
     _cleanup_free_ struct content_key **sorted = calloc(count > 0 ? count : 1, sizeof(void *));
 
     if (!sorted)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         sorted[i] = &content->keys[i];
-    qsort(sorted, count, sizeof(void *), content_compare_ids);
-    for (size_t i = 0; i < count;) {
-        struct wire_span id = sorted[i]->id;
-        size_t end = i + 1;
-        while (end < count && content_compare_spans(sorted[end]->id, id) == 0)
-            end++;
-        bool is_good = id.len > 0 && end == i + 1;
-        for (; i < end; i++)
-            if (!is_good)
-                sorted[i]->id = (struct wire_span){sorted[i]->info->hash, MTLS_AGENT_KEY_HASH_LEN};
-    }
+    do {
+        renamed = 0;
+        qsort(sorted, count, sizeof(void *), content_compare_ids);
+        for (size_t i = 0, end = 0; i < count; i = end) {
+            for (end = i + 1; end < count; end++)
+                if (content_compare_spans(sorted[end]->id, sorted[i]->id) != 0)
+                    break;
+            renamed += content_rename_keys(sorted + i, end - i);
+        }
+    } while (renamed > 0);
     return 0;
 }
 

@@ -225,6 +225,22 @@ static void test_ids_empty_or_shared_become_hashes(void **state)
     assert_span_equal(id_of(&world->content, "rsa"), WIRE_SPAN_LITERAL("id-rsa"));
 }
 
+/* A token may give any ID to a key, also the hash of another one. */
+static void test_id_that_is_the_hash_of_another_key(void **state)
+{
+    struct world *world = *state;
+    struct mtls_agent_key empty = *KEY(KEYS_P256);
+    struct mtls_agent_key liar = *KEY(KEYS_P384);
+    struct mtls_agent_key second = *KEY(KEYS_P521);
+
+    empty.id.len = 0;
+    liar.id = (struct mtls_agent_bytes){empty.hash, sizeof(empty.hash)};
+    second.id = (struct mtls_agent_bytes){liar.hash, sizeof(liar.hash)};
+    (void)fill(world, &world->content, NULL,
+               (const struct mtls_agent_key *[]){&empty, &liar, &second, NULL});
+    assert_ids_unique(&world->content);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -239,6 +255,7 @@ int main(void)
         TEST(test_a_new_certificate_is_not_the_same),
         TEST(test_ids_of_the_token_are_kept),
         TEST(test_ids_empty_or_shared_become_hashes),
+        TEST(test_id_that_is_the_hash_of_another_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
