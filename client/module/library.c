@@ -11,13 +11,13 @@
 
 /*
  * The guard is made by the first C_Initialize and stays for the life of the process: it has to tell
- * a forked child also between C_Finalize and the next C_Initialize.
+ * a forked child also between C_Finalize and the next C_Initialize. Nobody takes the mutex before
+ * it is there, so that no fork leaves a child with a locked mutex and no way to know.
  */
 static struct {
-    pthread_mutex_t mutex; /* guards what follows, and the library's content */
+    _Atomic(struct fork_guard *) guard; /* NULL: nothing was ever initialized */
+    pthread_mutex_t mutex;              /* guards what follows, and the library's content */
     struct library *current;
-    struct fork_guard guard;
-    atomic_bool has_guard;
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static struct library *library_free(struct library *library)
@@ -60,12 +60,14 @@ static void library_renew_after_fork(void)
         (void)close_fd(mtls_agent_events_get_fd(library->watch.events));
 }
 
+/* There is a guard. */
 static void library_lock(void)
 {
-    if (atomic_load(&state.has_guard) && !fork_guard_is_own(&state.guard) &&
-        fork_guard_begin_renewal(&state.guard)) {
+    struct fork_guard *guard = atomic_load(&state.guard);
+
+    if (!fork_guard_is_own(guard) && fork_guard_begin_renewal(guard)) {
         library_renew_after_fork();
-        fork_guard_end_renewal(&state.guard);
+        fork_guard_end_renewal(guard);
     }
     (void)pthread_mutex_lock(&state.mutex);
 }
@@ -89,14 +91,21 @@ static int library_init(struct library *library)
     return r;
 }
 
+/* Without a lock: of two threads that come first together one gives way. */
 static int library_make_guard(void)
 {
-    if (atomic_load(&state.has_guard))
+    struct fork_guard *none = NULL;
+
+    if (atomic_load(&state.guard))
         return 0;
-    int r = fork_guard_init(&state.guard);
-    if (r == 0)
-        atomic_store(&state.has_guard, true);
-    return r;
+    _cleanup_free_ struct fork_guard *fresh = calloc(1, sizeof(*fresh));
+    if (!fresh || fork_guard_init(fresh))
+        return -ENOMEM;
+    if (atomic_compare_exchange_strong(&state.guard, &none, fresh))
+        (void)TAKE_PTR(fresh);
+    else
+        fork_guard_deinit(fresh);
+    return 0;
 }
 
 static CK_RV library_start_locked(void)
@@ -105,8 +114,6 @@ static CK_RV library_start_locked(void)
 
     if (state.current)
         return CKR_CRYPTOKI_ALREADY_INITIALIZED;
-    if (library_make_guard())
-        return CKR_HOST_MEMORY;
     library = calloc(1, sizeof(*library));
     if (!library)
         return CKR_HOST_MEMORY;
@@ -120,6 +127,8 @@ static CK_RV library_start_locked(void)
 
 CK_RV library_start(void)
 {
+    if (library_make_guard())
+        return CKR_HOST_MEMORY;
     library_lock();
     CK_RV rv = library_start_locked();
     library_leave();
@@ -143,6 +152,8 @@ CK_RV library_stop(void)
 
 CK_RV library_enter(struct library **ret_library)
 {
+    if (!atomic_load(&state.guard))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
     library_lock();
     if (!state.current) {
         library_leave();
