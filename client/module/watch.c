@@ -19,9 +19,15 @@ int watch_init(struct watch *watch)
     return deadline_init_condition(&watch->asked);
 }
 
+/* Taken out first: a child of a fork in the middle must not find what is gone. */
+static void watch_end_events(struct watch *watch)
+{
+    (void)mtls_agent_events_free(TAKE_PTR(watch->events));
+}
+
 void watch_deinit(struct watch *watch)
 {
-    watch->events = mtls_agent_events_free(watch->events);
+    watch_end_events(watch);
     (void)pthread_cond_destroy(&watch->asked);
 }
 
@@ -36,7 +42,7 @@ static void watch_drain(struct watch *watch)
             return;
         watch->is_stale = true;
         if (code)
-            watch->events = mtls_agent_events_free(watch->events);
+            watch_end_events(watch);
     }
 }
 
@@ -71,7 +77,7 @@ static void watch_take_answer(struct library *library, struct watch_question *qu
     watch->has_looked = true;
     watch->looked_us = asked_us;
     if (question->events) {
-        (void)mtls_agent_events_free(watch->events);
+        watch_end_events(watch);
         watch->events = question->events;
     }
     if (code == 0 && slots_update(&library->slots, question->keys, is_first) == 0)

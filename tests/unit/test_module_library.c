@@ -446,6 +446,20 @@ static void test_fork_while_the_agent_is_asked(void **state)
     assert_int_equal(count, 2);
 }
 
+static void test_fork_while_a_subscription_goes(void **state)
+{
+    CK_ULONG count = 0;
+
+    (void)state;
+    fork_failures = 0;
+    subscribe();
+    seam_hang_up();
+    seam.at_events_free = fork_and_check;
+    assert_int_equal(C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+    seam.at_events_free = NULL;
+    assert_int_equal(fork_failures, 0);
+}
+
 static void test_fork_within_finalize(void **state)
 {
     (void)state;
@@ -465,6 +479,7 @@ int main(void)
         TEST(test_fork_while_nothing_goes_on),
         TEST(test_fork_after_finalize),
         TEST(test_fork_while_the_agent_is_asked),
+        TEST(test_fork_while_a_subscription_goes),
         TEST(test_fork_within_finalize),
         TEST(test_login_of_a_ready_token_asks_nobody),
         TEST(test_login_of_a_locked_token_takes_the_pin_to_the_agent),
