@@ -105,18 +105,21 @@ static CK_RV login_user(struct library *library, CK_SLOT_ID slot_id, const unsig
     return rv;
 }
 
+/* Whether the token waits for its PIN may have changed since the last look: the slots are fresh. */
 CK_RV C_Login(CK_SESSION_HANDLE handle, CK_USER_TYPE user_type, unsigned char *pin,
               unsigned long pin_len)
 {
     struct library *library = NULL;
-    struct session *session = NULL;
-    CK_RV rv = library_enter_session(handle, &library, &session);
+    CK_RV rv = library_enter_fresh(&library);
 
     if (rv != CKR_OK)
         return rv;
-    if (user_type == CKU_USER)
+    const struct session *session = sessions_get(&library->sessions, handle);
+    if (session && user_type == CKU_USER)
         return login_user(library, session->slot_id, pin, pin_len);
-    if (user_type == CKU_CONTEXT_SPECIFIC)
+    if (!session)
+        rv = CKR_SESSION_HANDLE_INVALID;
+    else if (user_type == CKU_CONTEXT_SPECIFIC)
         rv = session->signing.is_active ? CKR_OK : CKR_OPERATION_NOT_INITIALIZED;
     else
         rv = CKR_USER_TYPE_INVALID;

@@ -91,7 +91,8 @@ static CK_RV sign_finish(CK_SESSION_HANDLE handle, bool is_multipart, struct wir
     if (rv != CKR_OK)
         return answer == CKR_OK ? CKR_OK : rv;
     /* What is shown is not what is there any more. */
-    if (answer == CKR_KEY_HANDLE_INVALID || answer == CKR_DEVICE_REMOVED)
+    if (answer == CKR_KEY_HANDLE_INVALID || answer == CKR_DEVICE_REMOVED ||
+        answer == CKR_USER_NOT_LOGGED_IN)
         library->watch.is_stale = true;
     library_leave();
     return answer;

@@ -157,7 +157,8 @@ static void slot_take_fresh(struct slot *slot, bool is_first)
     slot->is_present = slot->fresh_is_present;
     slot->is_locked = slot->fresh_is_locked;
     slot->has_event |= is_new && !is_first;
-    if (!slot->is_present)
+    /* of a token that waits for its PIN the program must be able to log in again */
+    if (!slot->is_present || slot->is_locked)
         slot->is_logged_in = false;
 }
 

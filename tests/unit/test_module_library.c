@@ -186,6 +186,50 @@ static void test_login_that_the_agent_refuses(void **state)
     }
 }
 
+/* The token may have been unlocked by somebody else, or by the login before. */
+static void test_login_knows_that_the_token_is_not_locked_any_more(void **state)
+{
+    (void)state;
+    set_state(MTLS_AGENT_KEY_LOCKED);
+    CK_SESSION_HANDLE session = open_session();
+
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    set_state(MTLS_AGENT_KEY_READY);
+    seam.unlock_code = MTLS_AGENT_E_NO_KEY; /* none waits */
+    assert_int_equal(C_Logout(session), CKR_OK);
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    assert_int_equal(seam.unlocks, 1);
+}
+
+static void test_login_knows_that_the_token_was_locked_meanwhile(void **state)
+{
+    CK_SESSION_HANDLE session = open_session();
+
+    (void)state;
+    subscribe();
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    set_state(MTLS_AGENT_KEY_LOCKED);
+    seam_publish();
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    assert_int_equal(seam.unlocks, 1);
+}
+
+/* Without a subscription nobody has told: the refused signature has. */
+static void test_login_after_a_signature_that_wanted_it(void **state)
+{
+    CK_SESSION_HANDLE session = open_session();
+
+    (void)state;
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    set_state(MTLS_AGENT_KEY_LOCKED);
+    seam.sign_code = MTLS_AGENT_E_LOCKED;
+    assert_int_equal(sign(session), CKR_USER_NOT_LOGGED_IN);
+    assert_int_equal(login(session, "1234"), CKR_OK);
+    assert_int_equal(seam.unlocks, 1);
+    seam.sign_code = 0;
+    assert_int_equal(sign(session), CKR_OK);
+}
+
 static void test_login_of_others_than_the_user(void **state)
 {
     CK_SESSION_HANDLE session = open_session();
@@ -485,6 +529,9 @@ int main(void)
         TEST(test_login_of_a_locked_token_takes_the_pin_to_the_agent),
         TEST(test_login_with_pins_that_are_none),
         TEST(test_login_that_the_agent_refuses),
+        TEST(test_login_knows_that_the_token_is_not_locked_any_more),
+        TEST(test_login_knows_that_the_token_was_locked_meanwhile),
+        TEST(test_login_after_a_signature_that_wanted_it),
         TEST(test_login_of_others_than_the_user),
         TEST(test_login_ends_with_the_last_session),
         TEST(test_looks_cost_nothing_while_nothing_changes),

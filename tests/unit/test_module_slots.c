@@ -139,6 +139,23 @@ static void test_absent_keys_make_an_empty_slot_of_the_token(void **state)
     assert_non_null(slots_get(slots, 0)->label);
 }
 
+static void test_locked_and_login_follow_the_token(void **state)
+{
+    struct slots *slots = *state;
+    struct mtls_agent_key key = module_keys[KEYS_P256];
+
+    update(slots, &key, 1, true);
+    slots_get(slots, 0)->is_logged_in = true;
+    update(slots, &key, 1, false);
+    assert_true(slots_get(slots, 0)->is_logged_in);
+
+    key.state = MTLS_AGENT_KEY_LOCKED;
+    update(slots, &key, 1, false);
+    assert_true(slots_get(slots, 0)->is_locked);
+    /* the program can log in again, which is what helps */
+    assert_false(slots_get(slots, 0)->is_logged_in);
+}
+
 static void test_login_is_over_when_the_token_goes(void **state)
 {
     struct slots *slots = *state;
@@ -190,6 +207,7 @@ int main(void)
         TEST(test_same_list_is_no_event),
         TEST(test_new_object_is_an_event),
         TEST(test_absent_keys_make_an_empty_slot_of_the_token),
+        TEST(test_locked_and_login_follow_the_token),
         TEST(test_login_is_over_when_the_token_goes),
         TEST(test_texts_too_long_are_cut_between_characters),
         TEST(test_slots_end_somewhere),
