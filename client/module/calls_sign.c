@@ -50,7 +50,7 @@ static CK_RV sign_ask(struct mtls_agent *agent, struct operation *operation, str
     CK_RV rv = CKR_OK;
 
     if (data.len > MESSAGE_WHOLE_MAX)
-        rv = message_add(message, operation->use.hash, data);
+        rv = message_add(message, operation->use.mechanism->hash, data);
     if (rv == CKR_OK && (message->len > 0 || message->state))
         data = (struct wire_span){message->data, message->state ? 0 : message->len};
     if (rv == CKR_OK)

@@ -63,7 +63,9 @@ CK_RV operations_update(CK_SESSION_HANDLE handle, enum operations_kind kind, con
     taken = operation_take(operations_of(session, kind));
     taken.is_multipart = true;
     library_pause(library);
-    CK_RV added = message_add(&taken.message, taken.use.hash, (struct wire_span){part, part_len});
+    /* what the mechanism takes raw is a digest: never hashed, however long */
+    CK_RV added =
+        message_add(&taken.message, taken.use.mechanism->hash, (struct wire_span){part, part_len});
     rv = library_resume(library);
     if (rv != CKR_OK)
         return rv;

@@ -273,6 +273,30 @@ static void test_session_closed_with_an_operation(void **state)
     assert_int_equal(C_CloseSession(session), CKR_SESSION_HANDLE_INVALID);
 }
 
+/* What is signed raw is a digest: too much of it is too much, it is not hashed instead. */
+static void test_raw_pss_is_never_hashed(void **state)
+{
+    CK_RSA_PKCS_PSS_PARAMS params = {CKM_SHA256, CKG_MGF1_SHA256, 32};
+    CK_MECHANISM pss = {CKM_RSA_PKCS_PSS, &params, sizeof(params)};
+    CK_SESSION_HANDLE session = begin(&pss, "rsa");
+    unsigned char *data = calloc(1, MESSAGE_WHOLE_MAX + 1);
+    unsigned char signature[256];
+    CK_ULONG len = sizeof(signature);
+
+    (void)state;
+    assert_non_null(data);
+    assert_int_equal(C_VerifyInit(session, &pss, find(session, CKO_PUBLIC_KEY, "rsa")), CKR_OK);
+    CK_RV verified = C_VerifyUpdate(session, data, MESSAGE_WHOLE_MAX + 1);
+    CK_RV fed = C_SignUpdate(session, data, MESSAGE_WHOLE_MAX + 1);
+    CK_RV begun = C_SignInit(session, &pss, find(session, CKO_PRIVATE_KEY, "rsa"));
+    CK_RV signed_ = C_Sign(session, data, MESSAGE_WHOLE_MAX + 1, signature, &len);
+    free(data);
+    assert_int_equal(verified, CKR_DATA_LEN_RANGE);
+    assert_int_equal(fed, CKR_DATA_LEN_RANGE);
+    assert_int_equal(begun, CKR_OK);
+    assert_int_equal(signed_, CKR_DATA_LEN_RANGE);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -289,6 +313,7 @@ int main(void)
         TEST(test_keys_and_mechanisms_that_do_not_fit),
         TEST(test_handles_are_of_their_slot),
         TEST(test_session_closed_with_an_operation),
+        TEST(test_raw_pss_is_never_hashed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
