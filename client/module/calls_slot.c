@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PKCS #11 v2.40 section 5.5: slots and tokens. All of it is answered from the slots in memory. */
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include "client/module/library.h"
 
-/* Without a subscription, as when no agent is there, a waiting thread looks again after so long. */
+/* Without a subscription, as when no agent is there, or after a list that failed, a waiting thread
+ * looks again after so long. */
 #define SLOT_RETRY_MS 1000
 
 CK_RV C_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID *slot_list, CK_ULONG *count)
@@ -111,17 +113,23 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID slot_id, CK_MECHANISM_TYPE type, CK_MECHANIS
     return mechanism ? CKR_OK : CKR_MECHANISM_INVALID;
 }
 
-/* Until the agent sends an event, the library ends, or it is time to look for an agent. */
+/*
+ * Until the agent sends an event, the library ends, or it is time to look for an agent. Another
+ * thread may read the event, or end the subscription: it wakes this one when it has looked.
+ */
 static CK_RV slot_wait(struct library *library)
 {
     const struct mtls_agent_events *events = library->watch.events;
+    bool is_heard = events && !library->watch.is_stale;
     struct pollfd fds[2] = {
         {.fd = library->wake_fd, .events = POLLIN},
         {.fd = events ? mtls_agent_events_get_fd(events) : -1, .events = POLLIN},
     };
 
+    /* This thread has just looked itself. After the end it stays readable, for all that wait. */
+    (void)eventfd_read(library->wake_fd, &(eventfd_t){0});
     library_pause(library);
-    (void)poll(fds, 2, events ? -1 : SLOT_RETRY_MS);
+    (void)poll(fds, 2, is_heard ? -1 : SLOT_RETRY_MS);
     return library_resume(library);
 }
 

@@ -77,6 +77,11 @@ void library_leave(void)
     (void)pthread_mutex_unlock(&state.mutex);
 }
 
+void library_wake(struct library *library)
+{
+    (void)eventfd_write(library->wake_fd, 1);
+}
+
 static int library_init(struct library *library)
 {
     int r = watch_init(&library->watch);
@@ -143,7 +148,7 @@ CK_RV library_stop(void)
     if (rv != CKR_OK)
         return rv;
     state.current = NULL;
-    (void)eventfd_write(library->wake_fd, 1);
+    library_wake(library);
     (void)pthread_cond_broadcast(&library->watch.asked);
     library_unref(library);
     library_leave();

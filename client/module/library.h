@@ -21,7 +21,7 @@ struct library {
     struct watch watch;
     struct slots slots;
     struct sessions sessions;
-    int wake_fd; /* an eventfd: becomes readable at the end, for threads that wait for events */
+    int wake_fd; /* an eventfd for threads that wait for events: library_wake() */
 };
 
 /** library_start() - C_Initialize. Return: CKR_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, _HOST_MEMORY,
@@ -64,6 +64,9 @@ void library_pause(struct library *library);
  * lock is not held and @library is gone.
  */
 CK_RV library_resume(struct library *library) _must_check_;
+
+/** library_wake() - who waits for events shall look again: something changed, or the end came. */
+void library_wake(struct library *library);
 
 /**
  * library_wait() - both, until a condition of the library may hold

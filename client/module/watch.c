@@ -32,8 +32,9 @@ void watch_deinit(struct watch *watch)
 }
 
 /* Takes what the agent has told. Its end means that anything may have happened. */
-static void watch_drain(struct watch *watch)
+static void watch_drain(struct library *library)
 {
+    struct watch *watch = &library->watch;
     struct mtls_agent_event event;
 
     while (watch->events) {
@@ -41,34 +42,44 @@ static void watch_drain(struct watch *watch)
         if (code == MTLS_AGENT_E_TIMEOUT)
             return;
         watch->is_stale = true;
-        if (code)
+        if (code) {
             watch_end_events(watch);
+            library_wake(library);
+        }
     }
 }
 
 /* What one look asks the agent for, and gets. */
 struct watch_question {
     bool wants_events;
+    int events_code; /* enum mtls_agent_code */
     struct mtls_agent_events *events;
+    int list_code;
     struct mtls_agent_keys *keys;
 };
 
-/* Without the lock. The subscription comes first, so that no change falls between it and the list.
+/*
+ * Without the lock. The subscription comes first, so that no change falls between it and the list.
+ * An agent that has no room for one more connection still has its list.
  */
-static int watch_ask(struct mtls_agent *agent, struct watch_question *question)
+static void watch_ask(struct mtls_agent *agent, struct watch_question *question)
 {
-    int code = 0;
-
     if (question->wants_events)
-        code = mtls_agent_events_new(
+        question->events_code = mtls_agent_events_new(
             agent, MTLS_AGENT_EVENT_KEYS | MTLS_AGENT_EVENT_TOKEN | MTLS_AGENT_EVENT_MODULE,
             &question->events, NULL);
-    if (code == 0)
-        code = mtls_agent_list(agent, NULL, &question->keys, NULL);
-    return code;
+    question->list_code = question->events_code;
+    if (question->events_code == 0 || question->events_code == MTLS_AGENT_E_BUSY)
+        question->list_code = mtls_agent_list(agent, NULL, &question->keys, NULL);
 }
 
-static void watch_take_answer(struct library *library, struct watch_question *question, int code,
+/* Where nobody listens, connecting fails at once: the agent is found as soon as it is there. */
+static bool watch_is_worth_a_rest(int code)
+{
+    return code && code != MTLS_AGENT_E_NO_AGENT;
+}
+
+static void watch_take_answer(struct library *library, struct watch_question *question,
                               uint64_t asked_us)
 {
     struct watch *watch = &library->watch;
@@ -80,10 +91,12 @@ static void watch_take_answer(struct library *library, struct watch_question *qu
         watch_end_events(watch);
         watch->events = question->events;
     }
-    if (code == 0 && slots_update(&library->slots, question->keys, is_first) == 0)
+    if (question->list_code == 0 && slots_update(&library->slots, question->keys, is_first) == 0)
         watch->is_stale = false;
-    /* Where nobody listens, connecting fails at once: the agent is found as soon as it is there. */
-    if (code && code != MTLS_AGENT_E_NO_AGENT) {
+    if (question->events || question->list_code == 0)
+        library_wake(library);
+    if (watch_is_worth_a_rest(question->events_code) ||
+        watch_is_worth_a_rest(question->list_code)) {
         uint64_t now_us = clock_monotonic_us();
         watch->retry_us = now_us + WATCH_RETRY_US + (now_us - asked_us);
     }
@@ -98,7 +111,7 @@ static CK_RV watch_refresh(struct library *library, bool wants_events)
 
     watch->is_asking = true;
     library_pause(library);
-    int code = watch_ask(library->agent, &question);
+    watch_ask(library->agent, &question);
     CK_RV rv = library_resume(library);
     if (rv != CKR_OK) {
         (void)mtls_agent_events_free(question.events);
@@ -107,7 +120,7 @@ static CK_RV watch_refresh(struct library *library, bool wants_events)
     }
     watch->is_asking = false;
     (void)pthread_cond_broadcast(&watch->asked);
-    watch_take_answer(library, &question, code, asked_us);
+    watch_take_answer(library, &question, asked_us);
     return CKR_OK;
 }
 
@@ -121,7 +134,7 @@ unsigned long watch_look(struct library *library, bool must_subscribe)
         if (rv != CKR_OK)
             return rv;
     }
-    watch_drain(watch);
+    watch_drain(library);
     bool is_old = !watch->events && now_us > watch->looked_us + WATCH_FRESH_US;
     bool wants_events =
         !watch->events && (must_subscribe || (watch->has_looked && (is_old || watch->is_stale)));

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "client/module/calls.h"
+#include "common/clock.h"
 #include "module_seam.h"
 #include "unit.h"
 
@@ -308,6 +309,25 @@ static void test_agent_that_ends_leaves_the_objects(void **state)
     assert_int_equal(seam.subscriptions >= 3, 1);
 }
 
+/* An agent at the limit of its connections still has its list. */
+static void test_list_does_not_need_the_subscription(void **state)
+{
+    CK_ULONG count = 0;
+
+    (void)state;
+    seam.list_code = MTLS_AGENT_E_NO_AGENT;
+    assert_int_equal(C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+    assert_int_equal(count, 0);
+    seam.list_code = 0;
+    seam.subscribe_code = MTLS_AGENT_E_BUSY;
+    assert_int_equal(C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+    assert_int_equal(count, 2);
+    /* and it is not asked for one at each look */
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+    assert_int_equal(seam.subscriptions, 1);
+}
+
 /* --- waiting for events --- */
 
 struct waiter {
@@ -370,6 +390,84 @@ static void test_wait_ends_with_an_event(void **state)
     subscribe();
     at_poll = step_publish;
     wait_must_show_slot_0();
+}
+
+/* Another thread looks in the moment before the waiting one sleeps: it reads the agent's event. */
+static void step_publish_and_look(void)
+{
+    CK_ULONG count = 0;
+
+    at_poll = NULL;
+    remove_one_key();
+    if (C_GetSlotList(CK_TRUE, NULL, &count) != CKR_OK)
+        abort();
+}
+
+static void test_wait_ends_with_an_event_that_another_thread_read(void **state)
+{
+    (void)state;
+    subscribe();
+    at_poll = step_publish_and_look;
+    wait_must_show_slot_0();
+}
+
+static void step_restart_and_look(void)
+{
+    CK_ULONG count = 0;
+
+    at_poll = step_publish;
+    seam_hang_up();
+    if (C_GetSlotList(CK_TRUE, NULL, &count) != CKR_OK)
+        abort();
+}
+
+static void test_wait_goes_on_with_a_subscription_of_another_thread(void **state)
+{
+    (void)state;
+    subscribe();
+    at_poll = step_restart_and_look;
+    wait_must_show_slot_0();
+}
+
+static void step_list_again(void)
+{
+    at_poll = NULL;
+    seam.list_code = 0;
+}
+
+static void test_wait_looks_again_after_a_list_that_failed(void **state)
+{
+    (void)state;
+    seam.list_code = MTLS_AGENT_E_BUSY;
+    at_poll = step_list_again;
+    wait_must_show_slot_0();
+}
+
+/* With nobody to hear from, it sleeps between two looks. */
+static void step_finalize_at_the_second_sleep(void)
+{
+    static _Thread_local unsigned int sleeps;
+
+    if (++sleeps < 2)
+        return;
+    at_poll = NULL;
+    if (C_Finalize(NULL) != CKR_OK)
+        abort();
+}
+
+static void test_wait_without_an_agent_sleeps(void **state)
+{
+    static struct waiter waiter;
+    uint64_t started_ms = clock_monotonic_ms();
+
+    (void)state;
+    seam.list_code = MTLS_AGENT_E_NO_AGENT;
+    seam.subscribe_code = MTLS_AGENT_E_NO_AGENT;
+    at_poll = step_finalize_at_the_second_sleep;
+    waiter_start(&waiter);
+    assert_int_equal(waiter_end(&waiter), CKR_CRYPTOKI_NOT_INITIALIZED);
+    assert_true(clock_monotonic_ms() - started_ms >= 900);
+    assert_int_equal(seam.subscriptions, 2);
 }
 
 static void step_finalize(void)
@@ -537,7 +635,12 @@ int main(void)
         TEST(test_looks_cost_nothing_while_nothing_changes),
         TEST(test_token_that_goes_takes_its_sessions),
         TEST(test_agent_that_ends_leaves_the_objects),
+        TEST(test_list_does_not_need_the_subscription),
         TEST(test_wait_ends_with_an_event),
+        TEST(test_wait_ends_with_an_event_that_another_thread_read),
+        TEST(test_wait_goes_on_with_a_subscription_of_another_thread),
+        TEST(test_wait_looks_again_after_a_list_that_failed),
+        TEST(test_wait_without_an_agent_sleeps),
         TEST(test_wait_ends_with_the_library),
         TEST(test_wait_ends_with_its_library_though_there_is_a_new_one),
     };
