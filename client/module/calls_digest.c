@@ -58,6 +58,20 @@ static CK_RV digest_take(CK_SESSION_HANDLE handle, struct digest_work *work)
     return rv;
 }
 
+/* The session is open and has no digest; the lock is given up again. */
+static CK_RV digest_check(CK_SESSION_HANDLE handle)
+{
+    struct library *library = NULL;
+    struct session *session = NULL;
+    CK_RV rv = library_enter_session(handle, &library, &session);
+
+    if (rv != CKR_OK)
+        return rv;
+    rv = session->digest ? CKR_OPERATION_ACTIVE : CKR_OK;
+    library_leave();
+    return rv;
+}
+
 CK_RV C_DigestInit(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism)
 {
     _cleanup_(cleanup_digest_work) struct digest_work work = {0};
@@ -66,6 +80,9 @@ CK_RV C_DigestInit(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism)
         CK_RV rv = digest_take(handle, &work);
         return rv == CKR_OPERATION_NOT_INITIALIZED ? CKR_OK : rv;
     }
+    CK_RV rv = digest_check(handle);
+    if (rv != CKR_OK)
+        return rv;
     const struct mechanism *found = mechanism_find(mechanism->mechanism, false);
     if (!found || found->family != MECHANISM_DIGEST)
         return CKR_MECHANISM_INVALID;

@@ -2,13 +2,15 @@
 /*
  * fake-agent: an agent for the tests of client programs. It speaks the wire protocol
  * (common/protocol.h) with software keys from PEM files, and misbehaves on request. One poll loop,
- * any number of clients; prints "ready" when it listens, and ends by SIGTERM.
+ * any number of clients; prints "ready" when it listens, and ends by SIGTERM. SIGUSR1 takes the
+ * token away, and brings it back.
  */
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -54,6 +56,7 @@ struct options {
     bool no_reply;
     bool allow_digest;
     bool locked;
+    bool absent;
     uint32_t error_code; /* 0: none */
     const char *error_text;
     const char *log_path;
@@ -68,6 +71,7 @@ struct agent {
     struct delayed *delayed; /* in order of due_ms */
     FILE *log;
     int listen_fd;
+    int signal_fd;
     uint64_t started_ms;
     uint64_t signatures;
     uint64_t refusals;
@@ -147,6 +151,8 @@ static void fake_describe(const struct agent *agent, size_t index, struct protoc
     fake_key_describe(agent->keys[index], ret_key);
     ret_key->policy = agent->options.allow_digest ? KEY_POLICY_DIGEST : KEY_POLICY_TLS;
     ret_key->state = agent->options.locked ? KEY_STATE_LOCKED : KEY_STATE_READY;
+    if (agent->options.absent)
+        ret_key->state = KEY_STATE_ABSENT;
 }
 
 static int fake_reply_list(struct agent *agent, struct client *client,
@@ -250,6 +256,8 @@ static int fake_handle_sign(struct agent *agent, struct client *client, struct w
     } else if (refusal) {
         agent->refusals++;
         fake_reply_error(client, sign.id, PROTOCOL_E_POLICY, refusal);
+    } else if (agent->options.absent) {
+        fake_reply_error(client, sign.id, PROTOCOL_E_TOKEN_GONE, "The token is not there.");
     } else if (agent->options.locked) {
         fake_reply_error(client, sign.id, PROTOCOL_E_LOCKED,
                          "The token waits for its PIN: run `mtls unlock`.");
@@ -318,7 +326,10 @@ static bool fake_token_is_named(struct wire_span selector)
 {
     return selector.len == 0 || wire_span_is_equal(selector, WIRE_SPAN_LITERAL(FAKE_TOKEN_LABEL)) ||
            wire_span_is_equal(selector, WIRE_SPAN_LITERAL(FAKE_TOKEN_SERIAL)) ||
-           wire_span_is_equal(selector, WIRE_SPAN_LITERAL("pkcs11:token=" FAKE_TOKEN_LABEL));
+           wire_span_is_equal(selector, WIRE_SPAN_LITERAL("pkcs11:token=" FAKE_TOKEN_LABEL)) ||
+           /* as the PKCS#11 module spells both */
+           wire_span_is_equal(selector,
+                              WIRE_SPAN_LITERAL("pkcs11:serial=%30%30%30%31;token=%66%61%6b%65"));
 }
 
 static void fake_set_locked(struct agent *agent, bool locked)
@@ -583,6 +594,29 @@ static void fake_reap(struct agent *agent)
     agent->client_count = kept;
 }
 
+static void fake_handle_signal(struct agent *agent)
+{
+    struct signalfd_siginfo info;
+
+    if (read(agent->signal_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    agent->options.absent = !agent->options.absent;
+    fake_publish(agent, EVENT_TOKEN_CHANGED, FAKE_TOKEN_LABEL,
+                 agent->options.absent ? "absent" : "ready");
+}
+
+static int fake_open_signals(void)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
 static int fake_timeout(const struct agent *agent)
 {
     uint64_t now_ms = clock_monotonic_ms();
@@ -595,7 +629,7 @@ static int fake_timeout(const struct agent *agent)
 
 static int fake_turn(struct agent *agent)
 {
-    struct pollfd fds[FAKE_CLIENTS_MAX + 1];
+    struct pollfd fds[FAKE_CLIENTS_MAX + 2];
     size_t count = agent->client_count;
 
     for (size_t i = 0; i < count; i++) {
@@ -606,8 +640,11 @@ static int fake_turn(struct agent *agent)
         fds[i] = (struct pollfd){.fd = client->fd, .events = events};
     }
     fds[count] = (struct pollfd){.fd = agent->listen_fd, .events = POLLIN};
-    if (poll(fds, count + 1, fake_timeout(agent)) < 0)
+    fds[count + 1] = (struct pollfd){.fd = agent->signal_fd, .events = POLLIN};
+    if (poll(fds, count + 2, fake_timeout(agent)) < 0)
         return errno == EINTR ? 0 : -errno;
+    if (fds[count + 1].revents & POLLIN)
+        fake_handle_signal(agent);
     for (size_t i = 0; i < count; i++) {
         if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
             fake_read(agent, agent->clients[i]);
@@ -729,6 +766,9 @@ static int fake_start(struct agent *agent, const char *socket_path, char *key_ar
             return -errno;
     }
     agent->started_ms = clock_monotonic_ms();
+    agent->signal_fd = fake_open_signals();
+    if (agent->signal_fd < 0)
+        return agent->signal_fd;
     agent->listen_fd = fake_listen(socket_path);
     return agent->listen_fd < 0 ? agent->listen_fd : 0;
 }

@@ -10,7 +10,7 @@
  * configuration reaches, and the threads' error queues stay as they were. In a program that has not
  * used OpenSSL before, libcrypto itself loads openssl.cnf at the first call here, as it would at
  * the program's own first one. What is configured there may call the PKCS#11 module: none of its
- * locks may be held while a function of this file is called.
+ * locks may be held while a function of this file is called, but hash_free(), which loads nothing.
  */
 #ifndef MTLS_MODULE_CRYPTO_H
 #define MTLS_MODULE_CRYPTO_H
