@@ -47,6 +47,8 @@ static void library_renew_after_fork(void)
     struct library *library = state.current;
 
     state.current = NULL;
+    if (was_unlocked)
+        (void)pthread_mutex_unlock(&state.mutex);
     (void)pthread_mutex_init(&state.mutex, NULL);
     if (!library)
         return;
