@@ -33,6 +33,26 @@ enum hostile_step {
     HOSTILE_STEP_COUNT,
 };
 
+/* Steps of fuzz_module.c. */
+enum module_step {
+    MODULE_WORLD, /* what the agent has changes */
+    MODULE_SLOTS,
+    MODULE_OPEN,
+    MODULE_CLOSE,
+    MODULE_LOGIN,
+    MODULE_FIND,
+    MODULE_ATTRIBUTES,
+    MODULE_SIGN_INIT,
+    MODULE_SIGN,
+    MODULE_VERIFY_INIT,
+    MODULE_VERIFY,
+    MODULE_DIGEST,
+    MODULE_EVENT,
+    MODULE_CANCEL,
+    MODULE_RESTART,
+    MODULE_STEP_COUNT,
+};
+
 /** fuzz_next_op() - take a step off @input; a payload that is cut is as long as what is there. */
 static inline bool fuzz_next_op(struct wire_span *input, uint8_t *ret_op,
                                 struct wire_span *ret_payload)

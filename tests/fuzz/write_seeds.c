@@ -3,6 +3,7 @@
  * First inputs for the fuzzers, from the tables and golden frames of the unit tests, so that a new
  * message is a seed at once: write_seeds OUTPUT_DIR GOLDEN_DIR. Each fuzzer has a directory.
  */
+#include <p11-kit/pkcs11.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,6 +11,7 @@
 #include "fuzz_ops.h"
 #include "tests/unit/golden_frames.h"
 #include "tests/unit/message_table.h"
+#include "tests/unit/module_keys.h"
 
 static const char *output_dir;
 
@@ -196,6 +198,77 @@ static int write_signatures(void)
     return 0;
 }
 
+/* A program's usual way, for each kind of key; the first byte of a payload is the session. */
+static int write_module_steps(void)
+{
+    static const uint8_t slots[] = {0, 8, 20, 0};
+    static const uint8_t find_private[] = {0, 1, 1, sizeof(CK_ULONG), 0, CKO_PRIVATE_KEY};
+    static const uint8_t get[] = {0, 0, 3, 0, 0, 0x80, 3, 0x80, 11};
+    static const uint8_t sign[] = {0, 0, 0xff, 0};
+    static const uint8_t update[] = {0, 1, 0, 0, 'a', 'b', 'c'};
+    static const uint8_t final[] = {0, 2, 0xaa, 0};
+    static const uint8_t world[] = {0, 2};
+    static const uint8_t login[] = {0, 2, '1', '2', '3', '4'};
+    static const uint8_t digest[] = {0, 4 | 2, 8, 0, 60, 0, 'a', 'b', 'c'};
+
+    for (uint8_t mechanism = 0; mechanism < 9; mechanism++) {
+        _cleanup_(cleanup_wire_writer) struct wire_writer steps = {0};
+        const uint8_t open[] = {mechanism == 7 ? 1 : 0, 0};
+        const uint8_t init[] = {0, 0, mechanism, mechanism == 5 ? 0x20 : 0};
+        uint8_t data[sizeof(sign) + 32] = {0};
+        char name[32];
+        memcpy(data, sign, sizeof(sign));
+        wire_writer_init(&steps, WIRE_FRAME_MAX);
+#define PUT(op, payload) put_step(&steps, (op), (struct wire_span){(payload), sizeof(payload)})
+        PUT(MODULE_SLOTS, slots);
+        PUT(MODULE_EVENT, world);
+        PUT(MODULE_OPEN, open);
+        PUT(MODULE_FIND, find_private);
+        PUT(MODULE_ATTRIBUTES, get);
+        PUT(MODULE_SIGN_INIT, init);
+        PUT(MODULE_SIGN, data);
+        PUT(MODULE_SIGN_INIT, init);
+        PUT(MODULE_SIGN, update);
+        PUT(MODULE_SIGN, final);
+        PUT(MODULE_VERIFY_INIT, init);
+        PUT(MODULE_VERIFY, data);
+        PUT(MODULE_DIGEST, digest);
+        PUT(MODULE_LOGIN, login);
+        PUT(MODULE_WORLD, world);
+        PUT(MODULE_EVENT, world);
+        PUT(MODULE_CANCEL, get);
+        PUT(MODULE_CLOSE, world);
+        PUT(MODULE_RESTART, world);
+#undef PUT
+        (void)snprintf(name, sizeof(name), "mechanism-%u", mechanism);
+        int r = write_seed("fuzz_module", name, (struct wire_span){0},
+                           (struct wire_span){steps.data, steps.len});
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int write_module_der(void)
+{
+    for (size_t i = 0; i < KEYS_COUNT; i++) {
+        const struct mtls_agent_key *key = &module_keys[i];
+        uint8_t type = (uint8_t)key->type;
+        struct wire_span prefix = {&type, 1};
+        char name[64];
+        (void)snprintf(name, sizeof(name), "spki-%s", key->name);
+        int r = write_seed("fuzz_module_der", name, prefix,
+                           (struct wire_span){key->spki.data, key->spki.len});
+        (void)snprintf(name, sizeof(name), "cert-%s", key->name);
+        if (!r && key->cert_count > 0)
+            r = write_seed("fuzz_module_der", name, prefix,
+                           (struct wire_span){key->certs[0].data, key->certs[0].len});
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -216,6 +289,10 @@ int main(int argc, char **argv)
         r = write_core_steps();
     if (!r)
         r = write_bad_signatures();
+    if (!r)
+        r = write_module_steps();
+    if (!r)
+        r = write_module_der();
     if (r)
         (void)fprintf(stderr, "%s: %s\n", output_dir, strerror(-r));
     return r ? 1 : 0;

@@ -32,7 +32,7 @@ void seam_reset(void)
 
 void seam_publish(void)
 {
-    if (publish_fd >= 0 && write(publish_fd, "e", 1) != 1)
+    if (publish_fd >= 0 && !subscription.is_freed && write(publish_fd, "e", 1) != 1)
         abort();
 }
 
