@@ -185,15 +185,19 @@ static void test_texts_too_long_are_cut_between_characters(void **state)
 static void test_slots_end_somewhere(void **state)
 {
     struct slots *slots = *state;
-    char serial[16];
+    static struct mtls_agent_key keys[SLOTS_MAX + 10];
+    static char serials[ARRAY_SIZE(keys)][16];
 
-    for (unsigned int i = 0; i < SLOTS_MAX + 10; i++) {
-        struct mtls_agent_key key = module_keys[KEYS_P256];
-        (void)snprintf(serial, sizeof(serial), "%u", i);
-        key.token_serial = serial;
-        update(slots, &key, 1, false);
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        (void)snprintf(serials[i], sizeof(serials[i]), "%zu", i);
+        keys[i] = module_keys[KEYS_P256];
+        keys[i].token_serial = serials[i];
     }
+    update(slots, keys, ARRAY_SIZE(keys), false);
     assert_int_equal(slots->count, SLOTS_MAX);
+    update(slots, keys, ARRAY_SIZE(keys), false);
+    assert_int_equal(slots->count, SLOTS_MAX);
+    assert_false(slots_get(slots, SLOTS_MAX - 1)->is_present);
 }
 
 int main(void)
