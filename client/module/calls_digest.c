@@ -165,13 +165,6 @@ CK_RV C_DigestFinal(CK_SESSION_HANDLE handle, unsigned char *digest, unsigned lo
 /* There is no secret key that could be hashed. */
 CK_RV C_DigestKey(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key)
 {
-    struct library *library = NULL;
-    struct session *session = NULL;
-
     (void)key;
-    CK_RV rv = library_enter_session(handle, &library, &session);
-    if (rv != CKR_OK)
-        return rv;
-    library_leave();
-    return CKR_KEY_INDIGESTIBLE;
+    return library_answer(handle, CKR_KEY_INDIGESTIBLE);
 }

@@ -141,14 +141,7 @@ CK_RV C_GetObjectSize(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object_handle, 
 /* Nothing on the token can be changed through this module: the tools of its vendor do that. */
 static CK_RV object_refuse_write(CK_SESSION_HANDLE handle)
 {
-    struct library *library = NULL;
-    struct session *session = NULL;
-    CK_RV rv = library_enter_session(handle, &library, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    library_leave();
-    return CKR_TOKEN_WRITE_PROTECTED;
+    return library_answer(handle, CKR_TOKEN_WRITE_PROTECTED);
 }
 
 CK_RV C_CreateObject(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count,

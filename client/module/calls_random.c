@@ -6,31 +6,19 @@
 
 #include "client/module/library.h"
 
-/* The session is open; the lock is given up again. */
-static CK_RV random_check(CK_SESSION_HANDLE handle)
-{
-    struct library *library = NULL;
-    struct session *session = NULL;
-    CK_RV rv = library_enter_session(handle, &library, &session);
-
-    if (rv == CKR_OK)
-        library_leave();
-    return rv;
-}
-
 /* The kernel needs none, and a program's seed is no reason to fail. */
 CK_RV C_SeedRandom(CK_SESSION_HANDLE handle, unsigned char *seed, unsigned long seed_len)
 {
     if (!seed && seed_len > 0)
         return CKR_ARGUMENTS_BAD;
-    return random_check(handle);
+    return library_answer(handle, CKR_OK);
 }
 
 CK_RV C_GenerateRandom(CK_SESSION_HANDLE handle, unsigned char *random, unsigned long random_len)
 {
     if (!random && random_len > 0)
         return CKR_ARGUMENTS_BAD;
-    CK_RV rv = random_check(handle);
+    CK_RV rv = library_answer(handle, CKR_OK);
     while (rv == CKR_OK && random_len > 0) {
         ssize_t got = getrandom(random, random_len, 0);
         if (got < 0 && errno != EINTR)

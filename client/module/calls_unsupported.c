@@ -7,20 +7,7 @@
 #include "client/module/calls.h"
 #include "client/module/library.h"
 
-/* A wrong handle, or a module that is not initialized, is the first thing to say. */
-static CK_RV unsupported(CK_SESSION_HANDLE handle, CK_RV answer)
-{
-    struct library *library = NULL;
-    struct session *session = NULL;
-    CK_RV rv = library_enter_session(handle, &library, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    library_leave();
-    return answer;
-}
-
-#define NOT_SUPPORTED(handle) unsupported((handle), CKR_FUNCTION_NOT_SUPPORTED)
+#define NOT_SUPPORTED(handle) library_answer((handle), CKR_FUNCTION_NOT_SUPPORTED)
 
 /* The parameters of a function that uses none of them but the session. */
 #define UNUSED_1(a) (void)(a)
@@ -114,12 +101,12 @@ CK_RV C_SetOperationState(CK_SESSION_HANDLE handle, unsigned char *operation_sta
 /* Both are of PKCS #11 v1; v2.40 section 5.16 has them answer this. */
 CK_RV C_GetFunctionStatus(CK_SESSION_HANDLE handle)
 {
-    return unsupported(handle, CKR_FUNCTION_NOT_PARALLEL);
+    return library_answer(handle, CKR_FUNCTION_NOT_PARALLEL);
 }
 
 CK_RV C_CancelFunction(CK_SESSION_HANDLE handle)
 {
-    return unsupported(handle, CKR_FUNCTION_NOT_PARALLEL);
+    return library_answer(handle, CKR_FUNCTION_NOT_PARALLEL);
 }
 
 CK_RV calls_message_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)

@@ -191,6 +191,18 @@ CK_RV library_enter_session(CK_SESSION_HANDLE handle, struct library **ret_libra
     return CKR_SESSION_HANDLE_INVALID;
 }
 
+CK_RV library_answer(CK_SESSION_HANDLE handle, CK_RV answer)
+{
+    struct library *library = NULL;
+    struct session *session = NULL;
+    CK_RV rv = library_enter_session(handle, &library, &session);
+
+    if (rv != CKR_OK)
+        return rv;
+    library_leave();
+    return answer;
+}
+
 void library_pause(struct library *library)
 {
     library->ref_count++;

@@ -54,6 +54,13 @@ CK_RV library_enter_session(CK_SESSION_HANDLE handle, struct library **ret_libra
 
 void library_leave(void);
 
+/**
+ * library_answer() - what a function says that does nothing but look at its session
+ *
+ * Return: @answer when the session is open, else as library_enter_session(). The lock is not held.
+ */
+CK_RV library_answer(CK_SESSION_HANDLE handle, CK_RV answer) _must_check_;
+
 /** library_pause() - give up the lock to wait. What was found before may be gone afterwards. */
 void library_pause(struct library *library);
 
