@@ -35,7 +35,8 @@ from wire import Code, KeyState, Kind, Refused, Wire
 
 __all__ = ["AGENT_BIN", "Agent", "BUILD_ROOT", "CA", "Code", "IntegrationTest", "KeyState", "Kind",
            "MODULE", "OTHER_UID", "Refused", "ServedTest", "TokenDir", "Wire",
-           "look_inside", "needs_no_sanitizer", "needs_root", "poll_until", "softhsm"]
+           "look_inside", "needs_mounts", "needs_no_sanitizer", "needs_root",
+           "needs_user_namespaces", "poll_until", "softhsm"]
 
 BUILD_ROOT = Path(os.environ.get("MTLS_BUILD_ROOT") or
                   Path(__file__).resolve().parents[2] / "build")
@@ -54,6 +55,22 @@ _PASSED_ON = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "
 
 needs_no_sanitizer = unittest.skipUnless(os.environ.get("MTLS_SANITIZE", "none") == "none",
                                          "a sanitizer's own memory and libraries are in the way")
+
+
+# A command before another: it runs as another user, in a user namespace where that one has a number.
+IN_USER_NAMESPACE = ("setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--clear-groups",
+                     "unshare", "--user", "--map-current-user")
+
+
+def can_run(*command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# In a chroot the kernel gives neither mounts of one's own that can be changed nor users.
+needs_mounts = unittest.skipUnless(os.geteuid() == 0 and can_run("unshare", "-m", "true"),
+                                   "no mount namespace can be made here")
+needs_user_namespaces = unittest.skipUnless(
+    os.geteuid() == 0 and can_run(*IN_USER_NAMESPACE, "true"), "no user namespace can be made here")
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
 
 

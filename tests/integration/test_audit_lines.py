@@ -15,7 +15,7 @@ from pathlib import Path
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind, needs_root, poll_until
+from harness import Code, Kind, needs_mounts, poll_until
 
 FIELDS = {"time": str, "uid": int, "pid": int, "exe": str, "unit": str, "key": str, "key_hash": str,
           "kind": str, "scheme": str, "result": str, "reason": str, "ms": (int, float)}
@@ -248,7 +248,7 @@ class TestFile(AuditTest):
         agent.wait_keys()
         self.assert_signs_nevertheless(agent, token)
 
-    @needs_root
+    @needs_mounts
     def test_full_disk(self):
         """A file system of one page, in a mount namespace of the agent alone."""
         token = self.faulty_token()
@@ -265,7 +265,7 @@ class TestFile(AuditTest):
         complaints = re.findall(r"audit.*could not be written", agent.log())
         self.assertIn(len(complaints), range(1, 5), agent.log())
 
-    @needs_root
+    @needs_mounts
     def test_line_that_did_not_fit_leaves_no_half_line(self):
         token = self.faulty_token()
         agent = self.agent(start=False, wrap=[
@@ -357,7 +357,7 @@ class TestFile(AuditTest):
         agent.wait_for_log(r"work.*ok|ok.*work")
 
 
-@needs_root
+@needs_mounts
 class TestJournal(AuditTest):
     """A journald of our own: what a datagram socket at its path receives."""
 

@@ -5,11 +5,11 @@ import os
 import re
 import subprocess
 import tempfile
-import unittest
 from pathlib import Path
 
 import harness
-from harness import AGENT_BIN, CA, IntegrationTest, MODULE, OTHER_UID, needs_root
+from harness import (AGENT_BIN, CA, IN_USER_NAMESPACE, IntegrationTest, MODULE, OTHER_UID,
+                     needs_mounts, needs_root, needs_user_namespaces)
 from softhsm import run
 
 GOOD = f"""\
@@ -35,19 +35,6 @@ sign = tls
 """
 
 MODULE_SECTION = f"[module m]\npath = {MODULE}\n"
-
-
-IN_USER_NAMESPACE = ("setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--clear-groups",
-                     "unshare", "--user", "--map-current-user")
-
-
-def needs_namespaces(test):
-    """In a chroot the kernel gives none, neither of mounts that can be changed nor of users."""
-    test = needs_root(test)
-    for command in ("unshare", "-m"), IN_USER_NAMESPACE:
-        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
-            return unittest.skip(f"no namespace can be made here: {command[-1]}")(test)
-    return test
 
 
 class ConfigCheckTest(IntegrationTest):
@@ -396,7 +383,7 @@ class TestModulePath(ConfigCheckTest):
         os.chown(path, OTHER_UID, OTHER_UID)
         self.assert_bad_path(path, "another user")
 
-    @needs_namespaces
+    @needs_mounts
     def test_owned_by_a_user_who_owns_the_root_directory(self):
         """As in an unpacked container image; who owns `/` there is not root for it."""
         path = self.copy(0o644)
@@ -416,7 +403,7 @@ class TestModulePath(ConfigCheckTest):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("another user", done.stderr)
 
-    @needs_namespaces
+    @needs_user_namespaces
     def test_owned_by_root_where_root_has_no_number(self):
         """In a user namespace without root (PrivateUsers= of a user unit) its files still load."""
         self.dir.chmod(0o755)

@@ -10,7 +10,7 @@ import sys
 
 import harness
 import wire
-from harness import IntegrationTest, OTHER_UID, needs_root, poll_until
+from harness import IntegrationTest, OTHER_UID, needs_root, needs_user_namespaces, poll_until
 
 # Connects as somebody, says hello, and prints what came back in hexadecimal.
 _CONNECT = """
@@ -163,6 +163,7 @@ class TestUnmappedUsers(PeerTest):
         agent = self.agent(uid=65534)
         self.assert_turned_away(agent, *as_uid(65534))
 
+    @needs_user_namespaces
     def test_unmapped_uid_is_refused(self):
         agent = self.agent(start=False, wrap=["unshare", "--user", "--map-root-user"])
         agent.start()
