@@ -94,6 +94,9 @@ int agent_process_check_config(char *problem, size_t size)
         r = program_find(agent, &found);
     if (r)
         return r;
+    /* Never a file of that name in the working directory. */
+    if (!found && !strchr(agent, '/'))
+        return -ENOENT;
     const char *const argv[] = {found ? found : agent, "--check-config", NULL};
     wire_writer_init(&output, PROGRAM_OUTPUT_MAX);
     r = program_run(argv, NULL, &output, &code);

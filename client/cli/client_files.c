@@ -121,11 +121,13 @@ static int client_files_fill(const char *dir, const struct mtls_agent_key *key,
 {
     if (client_files_name(dir, files))
         return cli_fail_errno(dir, ENOMEM);
-    int r = client_files_put_certs(files->variables[FILES_CERT].value, key);
+    /* First the one that can fail for other reasons than a full disk, and by which all three are
+     * known as ours. */
+    int r = client_files_put_conf(files->variables[FILES_OPENSSL_CONF].value, base);
+    if (r == CLI_OK)
+        r = client_files_put_certs(files->variables[FILES_CERT].value, key);
     if (r == CLI_OK)
         r = client_files_put_key(files->variables[FILES_KEY].value, key);
-    if (r == CLI_OK)
-        r = client_files_put_conf(files->variables[FILES_OPENSSL_CONF].value, base);
     return r;
 }
 

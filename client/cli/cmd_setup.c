@@ -33,7 +33,7 @@ static const struct cli_option setup_options[] = {
     [SETUP_UNDO] = {"undo", 'u', NULL, "take back what was made"},
     [SETUP_PROFILE] = {"profile", 0, "DIR", "browser: this profile alone"},
     [SETUP_ALLOW_DIGEST] = {"allow-digest", 0, NULL, "let this key sign what cannot be checked"},
-    [SETUP_YES] = {"yes", 'y', NULL, "answer every question with yes"},
+    [SETUP_YES] = {"yes", 'y', NULL, "answer every question about files with yes"},
     [SETUP_JSON] = {"json", 0, NULL, "print a JSON object"},
 };
 
@@ -77,6 +77,20 @@ static void setup_deinit(struct setup *setup)
     recipe_deinit(&setup->recipe);
 }
 
+/* The paths stand in files of many formats; what has a meaning in any of them is not worth a way to
+ * escape it in each. */
+static int setup_check_path(const char *what, const char *path)
+{
+    for (const char *at = path; *at; at++)
+        if ((unsigned char)*at < ' ' || strchr("\"\\$*?[]", *at))
+            return cli_fail(CLI_FAILURE,
+                            "%s %s has a character in it that the files of some programs cannot "
+                            "have: set HOME, XDG_CONFIG_HOME or " INSTALL_PATHS_MODULE_ENV
+                            " to another place",
+                            what, path);
+    return CLI_OK;
+}
+
 static int setup_init(const struct setup_program *program, const struct cli_args *args,
                       struct setup *setup)
 {
@@ -94,6 +108,11 @@ static int setup_init(const struct setup_program *program, const struct cli_args
         return setup_fail_memory();
     if (!setup->config_home)
         return cli_fail(CLI_FAILURE, "there is no home directory: set HOME or XDG_CONFIG_HOME");
+    int r = setup_check_path("the configuration directory", setup->config_home);
+    if (r == CLI_OK && setup->module)
+        r = setup_check_path("the module's path", setup->module);
+    if (r)
+        return r;
     if (asprintf(&setup->dir, "%s/mtls-agent/%s", setup->config_home, program->name) < 0) {
         setup->dir = NULL;
         return setup_fail_memory();
@@ -143,6 +162,9 @@ static int setup_do(struct setup *setup)
         r = setup_digest_offer(setup);
     if (r == CLI_OK)
         r = setup->program->prepare(setup);
+    /* What was allowed for a program that is not set up is allowed for nothing. */
+    if (r != CLI_OK && setup->has_allowed)
+        (void)!setup_digest_undo(setup);
     return r ? r : setup->program->check(setup);
 }
 

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "client/cli/install_paths.h"
 #include "common/escape.h"
 
 static struct wire_span nss_take_line(struct wire_span *text)
@@ -40,28 +39,10 @@ static bool nss_has_line(struct wire_span block, const char *line)
     return false;
 }
 
-static bool nss_ends_with(struct wire_span text, const char *end)
-{
-    size_t len = strlen(end);
-
-    return text.len >= len && memcmp(text.data + text.len - len, end, len) == 0;
-}
-
-/* By the name, or by the file, should somebody have registered it under a name of his own. */
+/* By its name: a module that somebody has registered under another is his, whatever its file. */
 static bool nss_is_ours(struct wire_span block)
 {
-    static const char library[] = "library=";
-    struct wire_span left = block;
-
-    if (nss_has_line(block, "name=" NSS_MODULES_NAME))
-        return true;
-    while (left.len > 0) {
-        struct wire_span line = nss_take_line(&left);
-        if (line.len >= sizeof(library) && memcmp(line.data, library, sizeof(library) - 1) == 0 &&
-            nss_ends_with(line, "/" INSTALL_PATHS_MODULE))
-            return true;
-    }
-    return false;
+    return nss_has_line(block, "name=" NSS_MODULES_NAME);
 }
 
 static bool nss_has_library(struct wire_span block, const char *path)
@@ -85,9 +66,10 @@ enum nss_modules_state nss_modules_look(struct wire_span text, const char *path)
 
     while (text.len > 0) {
         struct wire_span block = nss_take_block(&text);
-        if (!nss_is_ours(block))
+        bool is_same = path && nss_has_library(block, path);
+        if (!nss_is_ours(block) && !is_same)
             continue;
-        bool is_same = !path || nss_has_library(block, path);
+        is_same = is_same || !path;
         state =
             state == NSS_MODULES_ABSENT && is_same ? NSS_MODULES_PRESENT : NSS_MODULES_OTHER_PATH;
     }

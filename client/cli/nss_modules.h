@@ -21,7 +21,7 @@ enum nss_modules_state {
 /**
  * nss_modules_look() - whether our module is in the list
  * @text:       of the file
- * @path:       of the module; NULL: any
+ * @path:       of the module, which may be there under another's name for it; NULL: ours, any path
  */
 enum nss_modules_state nss_modules_look(struct wire_span text, const char *path);
 

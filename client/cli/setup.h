@@ -35,6 +35,7 @@ struct setup {
     bool allow_digest;
     bool yes;
     bool undo;
+    bool has_allowed; /* this run has made the agent sign digests for the program */
     struct mtls_agent *agent;
     struct mtls_agent_keys *keys;
     const struct mtls_agent_key *key; /* NULL: none in particular */

@@ -52,7 +52,13 @@ static int digest_change_begin(const struct setup *setup, struct digest_change *
         change->path = NULL;
         return setup_fail_memory();
     }
-    change->was_there = own_file_look(change->path) != OWN_FILE_ABSENT;
+    enum own_file_state state = own_file_look(change->path);
+    if (state == OWN_FILE_FOREIGN)
+        return cli_fail(CLI_FAILURE,
+                        "%s is there already and was not made by mtls setup. Move it away and try "
+                        "again",
+                        change->path);
+    change->was_there = state != OWN_FILE_ABSENT;
     wire_writer_init(&change->before, DIGEST_FILE_MAX);
     int r = own_file_read(change->path, &change->before);
     return r ? cli_fail_errno(change->path, r) : CLI_OK;
@@ -180,6 +186,7 @@ static int digest_reload(const struct digest_change *change, struct setup *setup
                          const struct agent_process *process)
 {
     if (agent_process_reload(process, digest_is_allowed, setup)) {
+        setup->has_allowed = true;
         recipe_add_file(&setup->recipe, NULL, "%s, written", change->path);
         recipe_add_check(&setup->recipe, RECIPE_OK,
                          "the agent has reloaded its configuration: key %s may sign digests",
@@ -257,13 +264,15 @@ static int digest_join(struct setup *setup)
     r = own_file_write(change.path, text.data, text.len);
     if (r)
         return cli_fail_errno(change.path, r > 0 ? EINVAL : r);
+    setup->has_allowed = true;
     recipe_add_file(&setup->recipe, NULL, "%s, now for: %s", change.path, programs);
     return CLI_OK;
 }
 
 static bool digest_is_wanted(const struct setup *setup)
 {
-    if (setup->allow_digest || setup->yes)
+    /* --yes is for files: it must not give away what a key is good for. */
+    if (setup->allow_digest)
         return true;
     return setup->may_write &&
            question_ask("%s has the key sign bare digests, which the agent cannot check to be TLS "

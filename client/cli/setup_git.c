@@ -170,7 +170,8 @@ static int git_prepare(struct setup *setup)
                git.uses_gnutls ? "" : OPENSSL_CONF_ENV "=~/.config/mtls-agent/git/openssl.cnf ");
     recipe_add(&setup->recipe, RECIPE_NOTE,
                "The certificate is sent to every HTTPS server that asks for one. For one server "
-               "alone: [http \"https://SERVER/\"] in place of [http]");
+               "alone write the two lines into your own configuration, below [http "
+               "\"https://SERVER/\"], and not this file");
     return CLI_OK;
 }
 

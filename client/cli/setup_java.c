@@ -84,6 +84,12 @@ static int java_prepare(struct setup *setup)
 
     if (!path || !word || program_find("java", &java))
         return setup_fail_memory();
+    for (const char *at = path; *at; at++)
+        if ((unsigned char)*at > 0x7e)
+            return cli_fail(CLI_FAILURE,
+                            "Java reads java.security as ISO-8859-1 and cannot find %s. Set "
+                            "XDG_CONFIG_HOME to a place whose name is ASCII",
+                            path);
     setup->java_number = java_find_number(setup, java);
     int r = java_find_slot(setup);
     if (r)

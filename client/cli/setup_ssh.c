@@ -40,8 +40,13 @@ static int ssh_write_config(const char *path, const char *before, size_t before_
 {
     _cleanup_wire_writer_ struct wire_writer text = {0};
     struct stat st;
-    mode_t mode = lstat(path, &st) == 0 ? st.st_mode & 0777 : 0600;
+    mode_t mode = 0600;
 
+    if (lstat(path, &st) == 0) {
+        if (st.st_uid != geteuid())
+            return cli_fail(CLI_FAILURE, "%s belongs to another user. Run this as that user", path);
+        mode = st.st_mode & 0777;
+    }
     wire_writer_init(&text, SSH_FILE_MAX);
     wire_put_raw(&text, before, before_len);
     escape_put_raw(&text, after);
@@ -56,16 +61,28 @@ static int ssh_write_config(const char *path, const char *before, size_t before_
     return r ? cli_fail_errno(path, r) : CLI_OK;
 }
 
+/* The text of ~/.ssh/config, which is one: a NUL would hide, and lose, what is behind it. */
+static int ssh_read_config(const char *path, struct wire_writer *text)
+{
+    wire_writer_init(text, SSH_FILE_MAX);
+    int r = own_file_read(path, text);
+    if (r)
+        return cli_fail_errno(path, r);
+    if (strlen((const char *)text->data) != text->len)
+        return cli_fail(CLI_FAILURE, "%s has a NUL in it and was left alone. Change it by hand",
+                        path);
+    return CLI_OK;
+}
+
 /* First in the file: what follows a Host line would hold for that host alone. */
 static int ssh_include(struct setup *setup, const char *path, const char *include)
 {
     _cleanup_wire_writer_ struct wire_writer text = {0};
     bool writes = setup->may_write && !setup->dry_run;
 
-    wire_writer_init(&text, SSH_FILE_MAX);
-    int r = own_file_read(path, &text);
+    int r = ssh_read_config(path, &text);
     if (r)
-        return cli_fail_errno(path, r);
+        return r;
     const char *now = (const char *)text.data;
     if (strstr(now, include)) {
         recipe_add(&setup->recipe, RECIPE_FOUND, "%s includes it", path);
@@ -141,10 +158,9 @@ static int ssh_undo(struct setup *setup)
 
     if (!path || !include)
         return setup_fail_memory();
-    wire_writer_init(&text, SSH_FILE_MAX);
-    int r = own_file_read(path, &text);
+    int r = ssh_read_config(path, &text);
     if (r)
-        return cli_fail_errno(path, r);
+        return r;
     const char *now = (const char *)text.data;
     const char *at = strstr(now, include);
     if (!at)

@@ -221,6 +221,20 @@ class TestSsh(WithFakeAgent):
         self.ssh = self.home / ".ssh/config"
         self.include = f'{MARK} ssh\nInclude "{self.config}/ssh/config"\n'
 
+    def test_what_is_no_text_is_left_alone(self):
+        self.ssh.parent.mkdir(mode=0o700)
+        before = b"Host a\n Port 1\n\0Host b\n"
+        self.ssh.write_bytes(before)
+        self.fail_with(FAILURE, "setup", "ssh", "--write", "--yes")
+        self.assertEqual(self.ssh.read_bytes(), before)
+
+    def test_a_path_that_no_file_can_have(self):
+        for name in ('a"b', "a$b", "a\nb"):
+            with self.subTest(name):
+                self.env["XDG_CONFIG_HOME"] = str(self.home / name)
+                self.fail_with(FAILURE, "setup", "ssh", "--write", "--yes")
+                self.assertFalse((self.home / name).exists())
+
     def test_the_line_is_first_and_goes_again(self):
         self.ssh.parent.mkdir(mode=0o700)
         mine = "Host a\n  User b\n"

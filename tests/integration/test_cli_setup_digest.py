@@ -2,6 +2,7 @@
 """`mtls setup` and the agent's configuration: one key is let sign digests, nothing else changes, and
 what the agent would not take is not left behind."""
 
+import shutil
 import unittest
 
 import wire
@@ -48,11 +49,29 @@ class TestAllow(DigestTest):
         self.assertIn('"name": "work"', self.mtls("list", "--json").stdout)
 
     def test_not_unasked(self):
-        for args in ([], ["--write"], ["--allow-digest", "--dry-run"], ["--yes", "--dry-run"]):
+        for args in ([], ["--write"], ["--allow-digest", "--dry-run"], ["--yes"]):
             done = self.mtls("setup", "ssh", "--key", "work", *args)
             self.assertIn("--allow-digest", done.stdout, args)
             self.assertEqual(self.drop_ins(), {})
             self.assertFalse(self.may_sign_digests())
+
+    def test_not_when_the_rest_fails(self):
+        done = self.mtls("setup", "browser", "--key", "work", "--allow-digest")
+        self.assertIn("no profile", done.stderr)
+        self.assertEqual(self.drop_ins(), {})
+        self.assertFalse(self.may_sign_digests())
+
+    def test_no_agent_of_the_working_directory_is_run(self):
+        bait = self.home / "mtls-agent"
+        bait.write_text("#!/bin/sh\n: >run\n")
+        bait.chmod(0o755)
+        (self.home / "bin").mkdir()
+        program = shutil.copy(MTLS_BIN, self.home / "bin/mtls")
+        done = self.run_program(program, "setup", "ssh", "--key", "work", "--allow-digest",
+                                PATH="/nonexistent", MTLS_AGENT_BIN="")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("No such file", done.stderr)
+        self.assertFalse((self.home / "run").exists())
 
     def test_not_for_programs_that_need_it_not(self):
         for program in ("curl", "openssl", "python", "nginx"):

@@ -43,14 +43,14 @@ static void test_set_replaces_ours_in_its_place(void **state)
 {
     (void)state;
     expect_set(INTERNAL OURS_ELSEWHERE OPENSC, OURS_PATH, INTERNAL OURS OPENSC);
-    expect_set(OURS_RENAMED OPENSC OURS_ELSEWHERE, OURS_PATH, OURS OPENSC);
+    expect_set(OURS_RENAMED OPENSC OURS_ELSEWHERE, OURS_PATH, OURS_RENAMED OPENSC OURS);
 }
 
 static void test_set_without_a_path_takes_ours_out(void **state)
 {
     (void)state;
     expect_set(INTERNAL OURS OPENSC, NULL, INTERNAL OPENSC);
-    expect_set(OURS_RENAMED, NULL, "");
+    expect_set(OURS_RENAMED OURS, NULL, OURS_RENAMED);
     expect_set(INTERNAL OPENSC, NULL, INTERNAL OPENSC);
 }
 
@@ -78,7 +78,9 @@ static void test_look(void **state)
         {INTERNAL OURS, OURS_PATH, NSS_MODULES_PRESENT},
         {INTERNAL OURS, NULL, NSS_MODULES_PRESENT},
         {OURS_ELSEWHERE, OURS_PATH, NSS_MODULES_OTHER_PATH},
-        {OURS_RENAMED, OURS_PATH, NSS_MODULES_OTHER_PATH},
+        {OURS_RENAMED, OURS_PATH, NSS_MODULES_ABSENT},
+        {OURS_RENAMED, "/opt/lib/mtls-agent-pkcs11.so", NSS_MODULES_PRESENT},
+        {OURS_RENAMED, NULL, NSS_MODULES_ABSENT},
         {OURS OURS, OURS_PATH, NSS_MODULES_OTHER_PATH},
     };
 
