@@ -45,10 +45,11 @@ struct keyring *keyring_free(struct keyring *keyring)
 /* The [key] section whose URI names this key; the first one wins. */
 static const struct config_key *keyring_find_section(const struct config *config,
                                                      const struct inventory_key *key,
+                                                     const char *module,
                                                      const struct worker_token *token)
 {
     for (size_t i = 0; i < config->key_count; i++)
-        if (selector_matches_key(config->keys[i]->selector, "", key, token))
+        if (selector_matches_key(config->keys[i]->selector, "", key, module, token))
             return config->keys[i];
     return NULL;
 }
@@ -72,7 +73,8 @@ static int keyring_add_key(struct keyring *keyring, struct module *module,
                            struct inventory *inventory, const struct inventory_key *key)
 {
     const struct inventory_token *token = inventory_find_token(inventory, key->info.token);
-    const struct config_key *config = keyring_find_section(keyring->config, key, &token->info);
+    const struct config_key *config =
+        keyring_find_section(keyring->config, key, module_get_name(module), &token->info);
     char *name = keyring_make_name(config, key);
     if (!name)
         return -ENOMEM;

@@ -4,11 +4,13 @@
 
 #include "agent/agent.h"
 #include "agent/keyring.h"
+#include "agent/module.h"
 #include "agent/selector.h"
 
 static bool list_request_matches(const struct selector *selector, const struct keyring_key *key)
 {
-    return selector_matches_key(selector, key->name, key->key, key->token);
+    return selector_matches_key(selector, key->name, key->key, module_get_name(key->module),
+                                key->token);
 }
 
 static uint32_t list_request_count(const struct keyring *keyring, const struct selector *selector)

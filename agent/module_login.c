@@ -18,7 +18,7 @@ const struct config_token *module_login_find_config(const struct module *module,
     const struct config *config = module->agent->config;
 
     for (size_t i = 0; i < config->token_count; i++)
-        if (selector_matches_token(config->tokens[i]->selector, token))
+        if (selector_matches_token(config->tokens[i]->selector, module_get_name(module), token))
             return config->tokens[i];
     return NULL;
 }

@@ -146,10 +146,14 @@ static void selector_pad(unsigned char *field, size_t size, struct wire_span tex
         memcpy(field, text.data, text.len < size ? text.len : size);
 }
 
-static bool selector_uri_matches_token(P11KitUri *uri, const struct worker_token *token)
+static bool selector_uri_matches_token(P11KitUri *uri, const char *module,
+                                       const struct worker_token *token)
 {
+    const char *wanted = p11_kit_uri_get_module_name(uri);
     CK_TOKEN_INFO info;
 
+    if (wanted && strcmp(wanted, module) != 0)
+        return false;
     memset(&info, 0, sizeof(info));
     selector_pad(info.label, sizeof(info.label), token->label);
     selector_pad(info.manufacturerID, sizeof(info.manufacturerID), token->manufacturer);
@@ -173,7 +177,8 @@ static bool selector_uri_matches_object(P11KitUri *uri, const struct worker_key 
 }
 
 bool selector_matches_key(const struct selector *selector, const char *name,
-                          const struct inventory_key *key, const struct worker_token *token)
+                          const struct inventory_key *key, const char *module,
+                          const struct worker_token *token)
 {
     switch (selector->kind) {
     case SELECTOR_ALL:
@@ -183,13 +188,14 @@ bool selector_matches_key(const struct selector *selector, const char *name,
     case SELECTOR_HASH:
         return selector_matches_hash(selector, key->hash);
     case SELECTOR_URI:
-        return selector_uri_matches_token(selector->uri, token) &&
+        return selector_uri_matches_token(selector->uri, module, token) &&
                selector_uri_matches_object(selector->uri, &key->info);
     }
     return false;
 }
 
-bool selector_matches_token(const struct selector *selector, const struct worker_token *token)
+bool selector_matches_token(const struct selector *selector, const char *module,
+                            const struct worker_token *token)
 {
     switch (selector->kind) {
     case SELECTOR_ALL:
@@ -199,7 +205,7 @@ bool selector_matches_token(const struct selector *selector, const struct worker
         return wire_span_is_equal(name, token->label) || wire_span_is_equal(name, token->serial);
     }
     case SELECTOR_URI:
-        return selector_uri_matches_token(selector->uri, token);
+        return selector_uri_matches_token(selector->uri, module, token);
     case SELECTOR_HASH:
         break;
     }

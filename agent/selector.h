@@ -34,10 +34,16 @@ struct selector *selector_free(struct selector *selector);
  * @name:       what people type for the key: its alias, else its label
  */
 bool selector_matches_key(const struct selector *selector, const char *name,
-                          const struct inventory_key *key, const struct worker_token *token);
+                          const struct inventory_key *key, const char *module,
+                          const struct worker_token *token);
 
-/** selector_matches_token() - by label, serial or URI; a fingerprint names no token. */
-bool selector_matches_token(const struct selector *selector, const struct worker_token *token);
+/**
+ * selector_matches_token() - by label, serial or URI; a fingerprint names no token
+ * @module:     where the token is seen, by its name in the configuration: one card may be seen
+ *              through two. A URI may have `module-name`.
+ */
+bool selector_matches_token(const struct selector *selector, const char *module,
+                            const struct worker_token *token);
 
 /**
  * selector_format_uri() - the `pkcs11:` URI that names a key by all that is known of it

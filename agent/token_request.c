@@ -31,12 +31,15 @@ static void token_match_add(struct token_match *match, struct module *module,
     size_t used = strlen(match->labels);
     char label[128];
     char serial[128];
-    char name[sizeof(label) + sizeof(serial) + 16];
+    char shown[128];
+    char name[sizeof(label) + sizeof(serial) + sizeof(shown) + 32];
 
-    /* Labels may be equal, and a serial does as a selector, too. */
-    (void)snprintf(name, sizeof(name), "%s (serial %s)",
+    /* Labels may be equal, and a serial does as a selector, too. One card seen through two modules
+     * has the same of both: a URI with module-name tells them apart. */
+    (void)snprintf(name, sizeof(name), "%s (serial %s; module-name=%s)",
                    escape_text(token->label, label, sizeof(label)),
-                   escape_text(token->serial, serial, sizeof(serial)));
+                   escape_text(token->serial, serial, sizeof(serial)),
+                   escape_cstring(module_get_name(module), shown, sizeof(shown)));
     if (strlen(name) + 2 < sizeof(match->labels) - used)
         (void)snprintf(match->labels + used, sizeof(match->labels) - used, "%s%s", used ? ", " : "",
                        name);
@@ -49,7 +52,7 @@ static void token_match_add(struct token_match *match, struct module *module,
 static bool token_is_meant(const struct module *module, const struct selector *selector,
                            const struct worker_token *token, bool only_waiting)
 {
-    if (!selector_matches_token(selector, token))
+    if (!selector_matches_token(selector, module_get_name(module), token))
         return false;
     return !only_waiting || module_token_state(module, token, NULL) != TOKEN_STATE_READY;
 }
@@ -190,7 +193,7 @@ int token_request_lock(struct connection *connection, const struct protocol_toke
         struct module *module = list_entry(link, struct module, link);
         for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
             const struct worker_token *token = &module->inventory->tokens[i].info;
-            if (!selector_matches_token(selector, token))
+            if (!selector_matches_token(selector, module_get_name(module), token))
                 continue;
             count++;
             if (token->flags & WORKER_TOKEN_LOGIN_REQUIRED)

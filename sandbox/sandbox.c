@@ -6,6 +6,8 @@
 
 #if MTLS_SANDBOX
 
+#include <fcntl.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -234,6 +236,27 @@ int sandbox_enter_core(void)
     return r ? r : sandbox_hide_clone3();
 }
 
+/* Whoever is made the owner of a descriptor gets its SIGIO, or any other signal, and dies of it: a
+ * way around all that is refused of kill(). */
+static int sandbox_refuse_owners(scmp_filter_ctx filter)
+{
+    static const uint32_t commands[] = {F_SETOWN, F_SETOWN_EX};
+    static const uint32_t requests[] = {FIOSETOWN, SIOCSPGRP};
+    int r = 0;
+
+    for (size_t i = 0; !r && i < ARRAY_SIZE(commands); i++) {
+        const struct scmp_arg_cmp is_it = sandbox_equals(1, commands[i]);
+        r = sandbox_refuse_if(filter, EPERM, SCMP_SYS(fcntl), &is_it, 1);
+        if (!r)
+            r = sandbox_refuse_if(filter, EPERM, SCMP_SYS(fcntl64), &is_it, 1);
+    }
+    for (size_t i = 0; !r && i < ARRAY_SIZE(requests); i++) {
+        const struct scmp_arg_cmp is_it = sandbox_equals(1, requests[i]);
+        r = sandbox_refuse_if(filter, EPERM, SCMP_SYS(ioctl), &is_it, 1);
+    }
+    return r;
+}
+
 /* Signals and limits: @pid is the worker's own. Signal 0 asks whether a process is there. */
 static int sandbox_refuse_others(scmp_filter_ctx filter, pid_t pid)
 {
@@ -270,6 +293,8 @@ int sandbox_enter_worker(void)
         r = sandbox_refuse(filter, sandbox_worker_calls, ARRAY_SIZE(sandbox_worker_calls));
     if (!r)
         r = sandbox_refuse_others(filter, getpid());
+    if (!r)
+        r = sandbox_refuse_owners(filter);
     if (!r)
         r = sandbox_refuse_dumpable(filter);
     return r ? r : sandbox_load(filter);

@@ -3,8 +3,10 @@
 #include "client/cli/advice.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "client/cli/pkcs11_uri.h"
 #include "client/cli/shell_quote.h"
 #include "common/cleanup.h"
 
@@ -26,14 +28,35 @@ static void _printf_(2, 3) advice_say(const struct advice *advice, const char *f
     advice->say(advice->context, line);
 }
 
-const char *advice_token_selector(const struct mtls_agent_status *status,
-                                  const struct mtls_agent_token_status *token)
+static const char *advice_token_uri(const struct mtls_agent_token_status *token,
+                                    char buffer[static ADVICE_SELECTOR_MAX])
 {
-    size_t same = 0;
+    _cleanup_(wire_writer_deinit) struct wire_writer uri = {0};
 
-    for (size_t i = 0; i < status->token_count; i++)
-        same += strcmp(status->tokens[i].label, token->label) == 0;
-    return (same > 1 || !*token->label) && *token->serial ? token->serial : token->label;
+    wire_writer_init(&uri, ADVICE_SELECTOR_MAX - 1);
+    pkcs11_uri_format_token(token, &uri);
+    if (uri.failed)
+        return token->serial;
+    memcpy(buffer, uri.data, uri.len);
+    buffer[uri.len] = '\0';
+    return buffer;
+}
+
+const char *advice_token_selector(const struct mtls_agent_status *status,
+                                  const struct mtls_agent_token_status *token,
+                                  char buffer[static ADVICE_SELECTOR_MAX])
+{
+    size_t same_label = 0;
+    size_t same_both = 0;
+
+    for (size_t i = 0; i < status->token_count; i++) {
+        bool has_label = strcmp(status->tokens[i].label, token->label) == 0;
+        same_label += has_label;
+        same_both += has_label && strcmp(status->tokens[i].serial, token->serial) == 0;
+    }
+    if (same_both > 1)
+        return advice_token_uri(token, buffer);
+    return (same_label > 1 || !*token->label) && *token->serial ? token->serial : token->label;
 }
 
 /* The agent's own words, if it has any: it knows more. Without their full stop. */
@@ -68,9 +91,10 @@ static void advice_on_token(const struct advice *advice, const struct mtls_agent
 {
     _cleanup_(wire_writer_deinit) struct wire_writer selector = {0};
     char text[ADVICE_LINE_MAX];
+    char buffer[ADVICE_SELECTOR_MAX];
 
     wire_writer_init(&selector, ADVICE_LINE_MAX);
-    shell_quote(&selector, advice_token_selector(status, token));
+    shell_quote(&selector, advice_token_selector(status, token, buffer));
     int len = selector.failed ? 0 : (int)selector.len;
     const char *quoted = (const char *)selector.data;
     switch (token->state) {

@@ -15,12 +15,17 @@ typedef void (*advice_fn)(void *context, const char *line);
  */
 void advice_give(const struct mtls_agent_status *status, advice_fn say, void *context);
 
+#define ADVICE_SELECTOR_MAX 4096
+
 /**
  * advice_token_selector() - what names a token alone
+ * @buffer:     for one that has to be made
  *
- * Return: its label, or its serial when another token has the same label; borrowed from @status.
+ * Return: its label; its serial when another token has the same label; a URI with the module when
+ * both are the same, as with one card seen through two modules. Borrowed from @status or @buffer.
  */
 const char *advice_token_selector(const struct mtls_agent_status *status,
-                                  const struct mtls_agent_token_status *token);
+                                  const struct mtls_agent_token_status *token,
+                                  char buffer[static ADVICE_SELECTOR_MAX]);
 
 #endif

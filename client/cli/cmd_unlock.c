@@ -32,13 +32,14 @@ static bool unlock_is_waiting(const struct mtls_agent_token_status *token)
 static int unlock_fail_several(const struct mtls_agent_status *status)
 {
     _cleanup_wire_writer_ struct wire_writer names = {0};
+    char buffer[ADVICE_SELECTOR_MAX];
 
     wire_writer_init(&names, CLI_OUTPUT_MAX);
     for (size_t i = 0; i < status->token_count; i++) {
         if (!unlock_is_waiting(&status->tokens[i]))
             continue;
         escape_put_raw(&names, names.len > 0 ? ", " : "");
-        escape_put_raw(&names, advice_token_selector(status, &status->tokens[i]));
+        escape_put_raw(&names, advice_token_selector(status, &status->tokens[i], buffer));
     }
     return cli_fail(CLI_NO_KEY, "several tokens wait for a PIN. Name one: %.*s",
                     names.failed ? 0 : (int)names.len, (const char *)names.data);
@@ -175,6 +176,7 @@ static int unlock_run(const struct cli_args *args)
     const char *name = cli_operand(args, 0);
     bool from_stdin = args->values[UNLOCK_STDIN] != NULL;
     struct mtls_agent_error error = {0};
+    char buffer[ADVICE_SELECTOR_MAX];
 
     if (!agent)
         return CLI_FAILURE;
@@ -201,8 +203,8 @@ static int unlock_run(const struct cli_args *args)
         cli_note("the PIN of token %s was blocked. It works again after it was unblocked with its "
                  "PUK and the tool of its maker",
                  token->label);
-    return unlock_token(agent, advice_token_selector(status, token), token->label, token->serial,
-                        from_stdin);
+    return unlock_token(agent, advice_token_selector(status, token, buffer), token->label,
+                        token->serial, from_stdin);
 }
 
 const struct cli_command cmd_unlock = {

@@ -70,3 +70,16 @@ void pkcs11_uri_format_in_module(const struct mtls_agent_key *key, const char *t
     escape_put_raw(out, "type=");
     escape_put_raw(out, type);
 }
+
+void pkcs11_uri_format_token(const struct mtls_agent_token_status *token, struct wire_writer *out)
+{
+    escape_put_raw(out, "pkcs11:");
+    pkcs11_uri_put(out, "token=", token->label, strlen(token->label), false);
+    pkcs11_uri_put(out, "serial=", token->serial, strlen(token->serial), false);
+    /* without the separator that the last attribute has, too */
+    if (!out->failed && out->data[out->len - 1] == ';')
+        out->len--;
+    pkcs11_uri_put(out, "?module-name=", token->module, strlen(token->module), false);
+    if (!out->failed && out->data[out->len - 1] == ';')
+        out->len--;
+}

@@ -12,6 +12,9 @@ void pkcs11_uri_format(const struct mtls_agent_key *key, struct wire_writer *out
 /** pkcs11_uri_format_short() - append the same with what is needed to tell the key alone. */
 void pkcs11_uri_format_short(const struct mtls_agent_key *key, struct wire_writer *out);
 
+/** pkcs11_uri_format_token() - append "pkcs11:token=...;serial=...?module-name=...". */
+void pkcs11_uri_format_token(const struct mtls_agent_token_status *token, struct wire_writer *out);
+
 /**
  * pkcs11_uri_format_in_module() - append the URI by which programs name it in mtls-agent-pkcs11.so
  * @type:       "private" or "cert"

@@ -83,8 +83,8 @@ static void events_copy_name(struct mtls_agent *agent, char name[static PROTOCOL
     agent_unlock(agent);
 }
 
-int mtls_agent_events_new(struct mtls_agent *agent, unsigned int mask,
-                          struct mtls_agent_events **ret_events, struct mtls_agent_error *error)
+static int events_open(struct mtls_agent *agent, unsigned int mask,
+                       struct mtls_agent_events **ret_events, struct mtls_agent_error *error)
 {
     uint64_t deadline_us = deadline_after_ms(atomic_load(&agent->deadline_ms));
     char name[PROTOCOL_NAME_MAX + 1];
@@ -105,6 +105,18 @@ int mtls_agent_events_new(struct mtls_agent *agent, unsigned int mask,
     }
     *ret_events = events;
     return 0;
+}
+
+/* A thread cannot be cancelled in a call of the library (mtls-agent.h). */
+int mtls_agent_events_new(struct mtls_agent *agent, unsigned int mask,
+                          struct mtls_agent_events **ret_events, struct mtls_agent_error *error)
+{
+    int cancel_state = 0;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int code = events_open(agent, mask, ret_events, error);
+    (void)pthread_setcancelstate(cancel_state, NULL);
+    return code;
 }
 
 int mtls_agent_events_get_fd(const struct mtls_agent_events *events)
@@ -132,11 +144,13 @@ int mtls_agent_events_next(struct mtls_agent_events *events, unsigned int timeou
                            struct mtls_agent_event *ret_event, struct mtls_agent_error *error)
 {
     struct frame frame;
-    int r = connection_receive_frame(events->connection, deadline_after_ms(timeout_ms), &frame);
+    int cancel_state = 0;
 
-    if (r)
-        return events_explain(r, error);
-    return events_handle_frame(&frame, ret_event, error);
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int r = connection_receive_frame(events->connection, deadline_after_ms(timeout_ms), &frame);
+    int code = r ? events_explain(r, error) : events_handle_frame(&frame, ret_event, error);
+    (void)pthread_setcancelstate(cancel_state, NULL);
+    return code;
 }
 
 struct mtls_agent_events *mtls_agent_events_free(struct mtls_agent_events *events)

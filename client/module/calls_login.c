@@ -15,7 +15,7 @@
 #define LOGIN_PIN_MAX 255u /* bytes; goes into a pipe without waiting */
 #define LOGIN_URI_MAX 1024u
 
-/* pkcs11:serial=...;token=..., every byte spelled out (RFC 7512 section 2.3). */
+/* pkcs11:serial=...;token=...?module-name=..., every byte spelled out (RFC 7512 section 2.3). */
 static void login_put_escaped(struct wire_writer *uri, const char *name, const char *value)
 {
     char byte[4];
@@ -34,6 +34,8 @@ static char *login_make_uri(const struct slot *slot)
     wire_writer_init(&uri, 2 * LOGIN_URI_MAX);
     login_put_escaped(&uri, "pkcs11:serial=", slot->serial);
     login_put_escaped(&uri, ";token=", slot->label);
+    /* one card may be seen through two modules */
+    login_put_escaped(&uri, "?module-name=", slot->module);
     wire_put_u8(&uri, '\0');
     return uri.failed ? NULL : strdup((const char *)uri.data);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PKCS #11 v2.40 section 5.5: slots and tokens. All of it is answered from the slots in memory. */
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "client/module/library.h"
@@ -128,9 +127,7 @@ static CK_RV slot_wait(struct library *library)
 
     /* This thread has just looked itself. After the end it stays readable, for all that wait. */
     (void)eventfd_read(library->wake_fd, &(eventfd_t){0});
-    library_pause(library);
-    (void)poll(fds, 2, is_heard ? -1 : SLOT_RETRY_MS);
-    return library_resume(library);
+    return library_poll(library, fds, 2, is_heard ? -1 : SLOT_RETRY_MS);
 }
 
 /* One thread waits for events at a time: PKCS #11 has no more than one event for each slot. */

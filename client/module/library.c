@@ -20,6 +20,24 @@ static struct {
     struct library *current;
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/* What the thread's cancellation was before it came in. It may come in again while it is in: what
+ * libcrypto loads may use this module, too. */
+static _Thread_local struct {
+    unsigned int depth;
+    int state;
+} cancellation;
+
+/* A thread that is cancelled with the lock, or while it asks for others, would leave them waiting.
+ */
+static void library_begin_call(void)
+{
+    int cancel_state = 0;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (cancellation.depth++ == 0)
+        cancellation.state = cancel_state;
+}
+
 static struct library *library_free(struct library *library)
 {
     sessions_deinit(&library->sessions);
@@ -77,6 +95,8 @@ static void library_lock(void)
 void library_leave(void)
 {
     (void)pthread_mutex_unlock(&state.mutex);
+    if (--cancellation.depth == 0)
+        (void)pthread_setcancelstate(cancellation.state, NULL);
 }
 
 void library_wake(struct library *library)
@@ -136,6 +156,7 @@ CK_RV library_start(void)
 {
     if (library_make_guard())
         return CKR_HOST_MEMORY;
+    library_begin_call();
     library_lock();
     CK_RV rv = library_start_locked();
     library_leave();
@@ -161,6 +182,7 @@ CK_RV library_enter(struct library **ret_library)
 {
     if (!atomic_load(&state.guard))
         return CKR_CRYPTOKI_NOT_INITIALIZED;
+    library_begin_call();
     library_lock();
     if (!state.current) {
         library_leave();
@@ -206,7 +228,7 @@ CK_RV library_answer(CK_SESSION_HANDLE handle, CK_RV answer)
 void library_pause(struct library *library)
 {
     library->ref_count++;
-    library_leave();
+    (void)pthread_mutex_unlock(&state.mutex);
 }
 
 /* The waiting is over and the lock held: is the library still the one of the interface? */
@@ -232,4 +254,22 @@ CK_RV library_wait(struct library *library, pthread_cond_t *condition, uint64_t 
     library->ref_count++;
     (void)deadline_wait(condition, &state.mutex, deadline_us);
     return library_return(library);
+}
+
+/* A thread that was cancelled while it waited: what it held is given back. */
+static void library_give_up(void *userdata)
+{
+    if (library_resume(userdata) == CKR_OK)
+        library_leave();
+}
+
+CK_RV library_poll(struct library *library, struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    library_pause(library);
+    pthread_cleanup_push(library_give_up, library);
+    (void)pthread_setcancelstate(cancellation.state, NULL);
+    (void)poll(fds, count, timeout_ms);
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_cleanup_pop(0);
+    return library_resume(library);
 }

@@ -11,6 +11,8 @@
 #ifndef MTLS_MODULE_LIBRARY_H
 #define MTLS_MODULE_LIBRARY_H
 
+#include <poll.h>
+
 #include "client/module/sessions.h"
 #include "client/module/slots.h"
 #include "client/module/watch.h"
@@ -42,8 +44,8 @@ CK_RV library_enter(struct library **ret_library) _must_check_;
 /**
  * library_enter_fresh() - the same, with slots that show what the agent has
  *
- * May ask the agent, and so block until the deadline. An agent that cannot be asked is no failure:
- * the slots stay as they were.
+ * May ask the agent for a subscription and its list, and so block for two deadlines. An agent that
+ * cannot be asked is no failure: the slots stay as they were.
  */
 CK_RV library_enter_fresh(struct library **ret_library) _must_check_;
 
@@ -84,5 +86,13 @@ void library_wake(struct library *library);
  */
 CK_RV library_wait(struct library *library, pthread_cond_t *condition,
                    uint64_t deadline_us) _must_check_;
+
+/**
+ * library_poll() - both, and poll(2) in between: the one place where a thread may be cancelled
+ *
+ * Return: as library_resume().
+ */
+CK_RV library_poll(struct library *library, struct pollfd *fds, nfds_t count,
+                   int timeout_ms) _must_check_;
 
 #endif

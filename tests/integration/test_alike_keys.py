@@ -80,7 +80,7 @@ class TestTokensOfOneLabel(AlikeTest):
             client.unlock("1234", "twin")
         self.assertEqual(refused.exception.code, Code.AMBIGUOUS)
         for token in self.tokens:
-            self.assertIn(f"twin (serial {token.serial})", refused.exception.text)
+            self.assertIn(f"twin (serial {token.serial}; ", refused.exception.text)
 
     def test_lock_is_for_both(self):
         with self.the_agent.connect() as client:

@@ -10,7 +10,7 @@ import time
 import tls_messages
 import wire
 from faults import FaultTest, main
-from harness import Code, Kind, MTLS_BIN
+from harness import Code, Kind, MTLS_BIN, poll_until
 from wire import KeyState, ModuleState, TokenState
 
 
@@ -146,9 +146,29 @@ class TestUnlock(UnlockTest):
             self.wait_token(agent, lambda t: True, label=label)
         with agent.connect() as client:
             refusal = self.assert_refused(Code.AMBIGUOUS, client.unlock, "1234")
-        self.assertIn(f"demo (serial {first.serial})", refusal.text)
-        self.assertIn(f"second (serial {second.serial})", refusal.text)
+        self.assertIn(f"demo (serial {first.serial}; ", refusal.text)
+        self.assertIn(f"second (serial {second.serial}; ", refusal.text)
         self.assertEqual(first.calls("C_Login") + second.calls("C_Login"), 0)
+
+    def test_one_card_through_two_modules(self):
+        """The same serial and label twice: `module-name` tells which login is meant."""
+        token = self.faulty_token()
+        agent = self.agent(token.config(pin="ask", module="a") +
+                           token.config(pin="ask", module="b"))
+        poll_until(lambda: len([t for t in agent.status().tokens
+                                if t.state == TokenState.LOCKED]) == 2, what="both modules")
+        with agent.connect() as client:
+            refusal = self.assert_refused(Code.AMBIGUOUS, client.unlock, token.pin, token.serial)
+            self.assertIn("module-name=a", refusal.text)
+            client.unlock(token.pin, f"pkcs11:serial={token.serial}?module-name=b")
+        states = {t.module: t.state for t in agent.status().tokens}
+        self.assertEqual(states, {"a": TokenState.LOCKED, "b": TokenState.READY})
+        done = self.mtls(agent, "status")
+        self.assertIn(f"mtls unlock 'pkcs11:token=demo;serial={token.serial}?module-name=a'",
+                      done.stdout)
+        done = self.mtls(agent, "unlock", "--stdin", stdin=None, input=token.pin + "\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({t.state for t in agent.status().tokens}, {TokenState.READY})
 
     def test_lock_is_felt_by_every_client(self):
         token, agent = self.locked()

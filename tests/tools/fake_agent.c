@@ -329,7 +329,8 @@ static bool fake_token_is_named(struct wire_span selector)
            wire_span_is_equal(selector, WIRE_SPAN_LITERAL("pkcs11:token=" FAKE_TOKEN_LABEL)) ||
            /* as the PKCS#11 module spells both */
            wire_span_is_equal(selector,
-                              WIRE_SPAN_LITERAL("pkcs11:serial=%30%30%30%31;token=%66%61%6b%65"));
+                              WIRE_SPAN_LITERAL("pkcs11:serial=%30%30%30%31;token=%66%61%6b%65"
+                                                "?module-name=%66%61%6b%65"));
 }
 
 static void fake_set_locked(struct agent *agent, bool locked)

@@ -6,6 +6,7 @@
  */
 #include "client/module/library.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -146,7 +147,8 @@ static void test_login_of_a_locked_token_takes_the_pin_to_the_agent(void **state
     assert_int_equal(login(session, "1234"), CKR_OK);
     assert_int_equal(seam.unlocks, 1);
     assert_string_equal(seam.pin, "1234");
-    assert_string_equal(seam.token, "pkcs11:serial=%30%31%32%33;token=%63%61%72%64");
+    assert_string_equal(seam.token,
+                        "pkcs11:serial=%30%31%32%33;token=%63%61%72%64?module-name=%74%65%73%74");
 }
 
 static void test_login_with_pins_that_are_none(void **state)
@@ -513,6 +515,52 @@ static void test_wait_ends_with_its_library_though_there_is_a_new_one(void **sta
     assert_int_equal(waiter_end(&waiter), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
+static size_t count_descriptors(void)
+{
+    _cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    return count;
+}
+
+static int sleeping_fd = -1; /* an eventfd: the waiting thread is about to sleep */
+
+static void step_tell(void)
+{
+    at_poll = NULL;
+    (void)eventfd_write(sleeping_fd, 1);
+}
+
+static void test_wait_can_be_cancelled(void **state)
+{
+    static struct waiter waiter; /* outlives a test that fails */
+    eventfd_t ignored = 0;
+    CK_ULONG count = 0;
+    void *result = NULL;
+
+    (void)state;
+    subscribe(); /* the seam keeps the last subscription */
+    assert_int_equal(C_Finalize(NULL), CKR_OK);
+    size_t before = count_descriptors();
+    assert_int_equal(C_Initialize(NULL), CKR_OK);
+    sleeping_fd = eventfd(0, EFD_CLOEXEC);
+    at_poll = step_tell;
+    waiter_start(&waiter);
+    assert_int_equal(eventfd_read(sleeping_fd, &ignored), 0);
+    assert_int_equal(pthread_cancel(waiter.thread), 0);
+    assert_int_equal(pthread_join(waiter.thread, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    (void)close(waiter.done_fd);
+    (void)close(sleeping_fd);
+    /* Neither is the lock lost, nor does anything keep the library. */
+    assert_int_equal(C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+    assert_int_equal(C_Finalize(NULL), CKR_OK);
+    assert_int_equal(count_descriptors(), before);
+}
+
 /* --- fork --- */
 
 static int fork_failures; /* children that did not find what a child must find */
@@ -650,6 +698,7 @@ int main(void)
         TEST(test_wait_looks_again_after_a_list_that_failed),
         TEST(test_wait_without_an_agent_sleeps),
         TEST(test_wait_ends_with_the_library),
+        TEST(test_wait_can_be_cancelled),
         TEST(test_wait_ends_with_its_library_though_there_is_a_new_one),
     };
 

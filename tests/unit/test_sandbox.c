@@ -6,7 +6,9 @@
 #include "sandbox/sandbox.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -80,6 +82,10 @@ static const struct refused worker_refuses[] = {
     {"rt_sigqueueinfo", SYS_rt_sigqueueinfo, -1, 0, EPERM},
     {"pidfd_send_signal", SYS_pidfd_send_signal, -1, 0, EPERM},
     {"prlimit64", SYS_prlimit64, 1, -1, EPERM},
+    {"fcntl F_SETOWN", SYS_fcntl, -1, F_SETOWN, EPERM},
+    {"fcntl F_SETOWN_EX", SYS_fcntl, -1, F_SETOWN_EX, EPERM},
+    {"ioctl FIOSETOWN", SYS_ioctl, -1, FIOSETOWN, EPERM},
+    {"ioctl SIOCSPGRP", SYS_ioctl, -1, SIOCSPGRP, EPERM},
 };
 
 /* The first that is not refused as it should be, in a child's exit code; 0: none. */

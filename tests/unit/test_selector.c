@@ -24,7 +24,7 @@ static bool matches(const char *text)
     const char *reason = NULL;
 
     assert_int_equal(selector_new(wire_span_from_text(text), &selector, &reason), 0);
-    bool is_match = selector_matches_key(selector, "work", &key, &token);
+    bool is_match = selector_matches_key(selector, "work", &key, "opensc", &token);
     (void)selector_free(selector);
     return is_match;
 }
@@ -68,6 +68,8 @@ static void test_matches_key_by_name_and_uri(void **state)
         {"pkcs11:serial=0123", false},
         {"pkcs11:token=demo?module-path=/usr/lib/any.so", true},
         {"pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project", true},
+        {"pkcs11:token=demo?module-name=opensc", true},
+        {"pkcs11:token=demo?module-name=ykcs11", false},
     };
 
     (void)state;
@@ -112,6 +114,8 @@ static void test_matches_token_by_label_serial_and_uri(void **state)
         {"other", false},
         {"work", false},
         {"pkcs11:serial=0123abcd", true},
+        {"pkcs11:serial=0123abcd?module-name=opensc", true},
+        {"pkcs11:serial=0123abcd?module-name=ykcs11", false},
         {"sha256:deadbeef", false},
     };
 
@@ -120,7 +124,7 @@ static void test_matches_token_by_label_serial_and_uri(void **state)
         struct selector *selector = NULL;
         const char *reason = NULL;
         assert_int_equal(selector_new(wire_span_from_text(rows[i].text), &selector, &reason), 0);
-        assert_int_equal(selector_matches_token(selector, &token), rows[i].is_match);
+        assert_int_equal(selector_matches_token(selector, "opensc", &token), rows[i].is_match);
         (void)selector_free(selector);
     }
 }
