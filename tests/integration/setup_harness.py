@@ -36,6 +36,15 @@ class HomeAgent(harness.Agent):
         at = command.index("--config")
         return command[:at] + command[at + 2:]
 
+    def end(self):
+        """Gently: SoftHSM killed in the middle of a login takes the token with it, and the next test
+        has the same one."""
+        try:
+            if self.process and self.process.poll() is None:
+                self.stop()
+        finally:
+            super().end()
+
     def environment(self):
         return {**super().environment(), "HOME": str(self.home)}
 
