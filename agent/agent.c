@@ -59,6 +59,8 @@ static bool agent_check_requests(struct agent *agent, uint64_t now_ms)
         struct sign_request *request = list_entry(link, struct sign_request, link);
         if (!request->is_answered && now_ms >= request->deadline_ms)
             sign_request_expire(request);
+        else
+            hold_check_limit(request, now_ms);
     }
     return !list_is_empty(&agent->sign_requests);
 }
@@ -156,6 +158,27 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
     }
 }
 
+bool agent_person_is_told(const struct agent *agent)
+{
+    list_for_each (link, &agent->connections)
+        if (list_entry(link, struct connection, link)->subscription_mask & EVENT_WAITING)
+            return true;
+    return false;
+}
+
+void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
+                        const char *text)
+{
+    (void)reason;
+    agent_broadcast(agent, EVENT_WAITING, subject, text);
+}
+
+void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject)
+{
+    (void)reason;
+    agent_broadcast(agent, EVENT_WAITING, subject, "over");
+}
+
 static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring)
 {
     _cleanup_(cleanup_keyring) struct keyring *keyring = keyring_new(agent->config);
@@ -164,9 +187,7 @@ static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring
         return -ENOMEM;
     list_for_each (link, &agent->modules) {
         struct module *module = list_entry(link, struct module, link);
-        int r = module->inventory && !module->is_leaving
-                    ? keyring_add(keyring, module, module->inventory)
-                    : 0;
+        int r = module->is_leaving ? 0 : keyring_add(keyring, module);
         if (r)
             return r;
     }
@@ -195,6 +216,7 @@ void agent_keys_changed(struct agent *agent)
     }
     (void)keyring_free(agent->keyring);
     agent->keyring = keyring;
+    hold_review_soon(agent);
     agent_tell_keys_changed(agent);
 }
 
@@ -461,6 +483,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
     (void)sd_notify(0, "STOPPING=1");
     agent->is_stopping = true;
     agent->listener = listener_free(agent->listener);
+    hold_fail_all(agent);
     int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_BOOTTIME,
                                        (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
                                        agent);
@@ -538,6 +561,8 @@ static int agent_prepare(struct agent *agent, const char *config_file)
         r = agent_add_timers(agent);
     if (r >= 0)
         r = agent_add_signals(agent);
+    if (r >= 0)
+        r = hold_init(agent);
     /* Fed by the loop itself: a loop that does not turn is not fed. */
     if (r >= 0)
         r = sd_event_set_watchdog(agent->event, true);
@@ -623,6 +648,7 @@ struct agent *agent_free(struct agent *agent)
     frame_buffer_deinit(&agent->spare_input);
     sd_event_source_disable_unref(agent->tick);
     sd_event_source_disable_unref(agent->sweep);
+    hold_deinit(agent);
     sd_event_source_disable_unref(agent->stop);
     (void)config_unref(agent->config);
     (void)sd_event_unref(agent->event);

@@ -57,7 +57,9 @@ struct agent {
     struct list modules;
     struct list connections;
     struct list retired;       /* connections that are freed at the next safe point */
-    struct list sign_requests; /* every one that is queued or with a worker */
+    struct list sign_requests; /* every one that is queued, with a worker, or held */
+    sd_event_source *hold_review;
+    unsigned int hold_round;
     struct discovery *discovery;
     struct agent_counters counters;
     struct refusals refusals;
@@ -90,6 +92,21 @@ struct agent *agent_free(struct agent *agent);
 
 /** agent_serves() - own uid or a configured one; never a uid that the kernel could not name. */
 bool agent_serves(const struct agent *agent, const struct peer *peer);
+
+/** agent_person_is_told() - somebody sees what agent_tell_waiting() says. */
+bool agent_person_is_told(const struct agent *agent);
+
+/**
+ * agent_tell_waiting() - a person is waited for
+ * @reason:     names this wait: it is told once, however many requests share it
+ * @subject:    name of the key
+ * @text:       who waits, for what, and what to do; escaped
+ */
+void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
+                        const char *text);
+
+/** agent_tell_waiting_over() - nobody need come any more. */
+void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject);
 
 /** agent_watch() - something with a deadline is under way. Cheap; may be called for each request.
  */

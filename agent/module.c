@@ -104,12 +104,13 @@ static void module_fill_certs(const struct module *module, struct worker_load *l
 {
     const struct config *config = module->agent->config;
 
-    for (size_t i = 0; i < config->key_count && load->cert_count < WORKER_CERTS_MAX; i++) {
+    for (size_t i = 0; i < config->key_count; i++) {
         const struct config_key *key = config->keys[i];
-        if (key->cert_count == 0)
-            continue;
-        load->certs[load->cert_count++] = (struct worker_cert){
-            .uri = wire_span_from_text(key->uri), .cert = {key->certs[0].der, key->certs[0].len}};
+        size_t uri_count = key->cert_count > 0 ? key->uri_count : 0;
+        for (size_t j = 0; j < uri_count && load->cert_count < WORKER_CERTS_MAX; j++)
+            load->certs[load->cert_count++] =
+                (struct worker_cert){.uri = wire_span_from_text(key->uris[j].text),
+                                     .cert = {key->certs[0].der, key->certs[0].len}};
     }
 }
 
@@ -246,13 +247,6 @@ void module_look_again(struct module *module)
         module_rescan(module);
 }
 
-bool module_token_of_key_is_gone(const struct module *module,
-                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
-{
-    return module->whole && module->whole != module->inventory &&
-           inventory_find_key(module->whole, hash);
-}
-
 /* It cannot work as it is configured: only a reload starts it again. */
 static void module_give_up(struct module *module)
 {
@@ -297,12 +291,9 @@ void module_start(struct module *module)
 
 static void module_take_inventory(struct module *module, const struct worker *worker)
 {
+    absence_update(&module->absence, module->inventory, worker->inventory);
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
-    if (module_misses_token(module, module->inventory))
-        return;
-    (void)inventory_unref(module->whole);
-    module->whole = inventory_ref(worker->inventory);
 }
 
 /* Its logins are done: it may sign, and one more worker may start. */
@@ -614,7 +605,7 @@ struct module *module_free(struct module *module)
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     (void)inventory_unref(module->inventory);
-    (void)inventory_unref(module->whole);
+    absence_forget_all(&module->absence);
     wire_writer_deinit(&module->certs);
     module_login_free_tokens(module);
     (void)config_unref(module->config_owner);

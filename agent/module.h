@@ -9,6 +9,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "agent/absence.h"
 #include "agent/config.h"
 #include "agent/fair_queue.h"
 #include "agent/inventory.h"
@@ -43,7 +44,7 @@ struct module {
     size_t worker_count;
     struct fair_queue queue;
     struct inventory *inventory; /* the last complete one of any worker */
-    struct inventory *whole;     /* the last one that no known token was missing from */
+    struct absence absence;      /* tokens that are out */
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
@@ -91,9 +92,8 @@ const char *module_get_name(const struct module *module);
  */
 void module_look_again(struct module *module);
 
-/** module_token_of_key_is_gone() - no inventory has the key now, but one did: its token is out. */
-bool module_token_of_key_is_gone(const struct module *module,
-                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+/** module_load() - how many requests it has, waiting and under way. */
+size_t module_load(const struct module *module);
 
 /** module_key_state() - of a key that its inventory lists. */
 enum key_state module_key_state(const struct module *module,

@@ -22,8 +22,17 @@ void module_flush(struct module *module, enum protocol_error_code code, const ch
 
     while ((item = fair_queue_peek(&module->queue))) {
         fair_queue_take(&module->queue, item);
-        sign_request_fail(list_entry(item, struct sign_request, item), code, text);
+        sign_request_give_back(list_entry(item, struct sign_request, item), code, text);
     }
+}
+
+size_t module_load(const struct module *module)
+{
+    size_t load = module->queue.count;
+
+    list_for_each (link, &module->workers)
+        load += list_entry(link, struct worker, link)->in_flight;
+    return load;
 }
 
 enum key_state module_key_state(const struct module *module,
@@ -91,6 +100,20 @@ enum protocol_error_code module_refuse_locked(const struct module *module,
     return PROTOCOL_E_LOCKED;
 }
 
+static enum protocol_error_code module_refuse_absent(const struct worker_token *token,
+                                                     const char **ret_text)
+{
+    static char text[PROTOCOL_TEXT_MAX];
+    char label[256];
+    char serial[256];
+
+    (void)snprintf(text, sizeof(text), "token \"%s\" (serial %s) is not there: put it in",
+                   escape_text(token->label, label, sizeof(label)),
+                   escape_text(token->serial, serial, sizeof(serial)));
+    *ret_text = text;
+    return PROTOCOL_E_TOKEN_GONE;
+}
+
 enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
                                       const char **ret_text)
 {
@@ -100,6 +123,8 @@ enum protocol_error_code module_admit(struct module *module, const struct keyrin
         *ret_text = "the agent is ending";
         return PROTOCOL_E_BUSY;
     }
+    if (key->is_absent)
+        return module_refuse_absent(key->token, ret_text);
     if (known && known->is_locked_by_person)
         return module_refuse_locked(module, key->token, ret_text);
     list_for_each (link, &module->workers) {
@@ -249,12 +274,12 @@ static void module_fail_unusable(struct module *module, struct sign_request *req
 
     if (token && module_token_state(module, token, NULL) != TOKEN_STATE_READY) {
         enum protocol_error_code code = module_refuse_locked(module, token, &locked_text);
-        sign_request_fail(request, code, locked_text);
+        sign_request_give_back(request, code, locked_text);
         return;
     }
     (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
                    escape_cstring(request->token_label, label, sizeof(label)));
-    sign_request_fail(request, PROTOCOL_E_TOKEN_GONE, text);
+    sign_request_give_back(request, PROTOCOL_E_TOKEN_GONE, text);
 }
 
 static void module_pump_once(struct module *module)
@@ -342,9 +367,14 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     if (reply->result == WORKER_OK) {
         module_note_success(module);
         sign_request_succeed(request, reply->signature);
+    } else if (reply->result == WORKER_E_STATE_LOST && sign_request_move(request)) {
+        log_debug("%s: another module took a request over", module_get_name(module));
     } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
                request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
         fair_queue_put_back(&module->queue, &request->item);
+    } else if (reply->result == WORKER_E_STATE_LOST || reply->result == WORKER_E_LOCKED) {
+        sign_request_give_back(request, module_error_code(reply->result),
+                               escape_text(reply->text, text, sizeof(text)));
     } else {
         sign_request_fail(request, module_error_code(reply->result),
                           escape_text(reply->text, text, sizeof(text)));
@@ -369,6 +399,8 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
 
     while ((request = worker_steal_request(worker, &was_signing))) {
         request->is_with_worker = false;
+        if (!was_signing && sign_request_move(request))
+            continue;
         if (!was_signing && !request->is_answered && request->item.line &&
             request->attempts < MODULE_ATTEMPTS_MAX)
             fair_queue_put_back(&module->queue, &request->item);

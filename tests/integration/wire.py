@@ -86,7 +86,8 @@ class ModuleState(enum.IntEnum):
 
 
 KEYS_CHANGED, TOKEN_CHANGED, MODULE_CHANGED = 1, 2, 4
-EVENT_ALL = 7
+EVENT_ALL = 7  # but for EVENT_WAITING: who subscribes to that has a person for it
+EVENT_WAITING = 8
 
 RSA_PKCS1_SHA256 = 0x0401
 ECDSA_SHA256 = 0x0403
