@@ -8,6 +8,7 @@
 #include "client/cli/expiry.h"
 #include "client/cli/json.h"
 #include "client/cli/key_view.h"
+#include "client/cli/list_watch.h"
 #include "client/cli/patience.h"
 #include "client/cli/pkcs11_uri.h"
 #include "client/cli/table.h"
@@ -16,10 +17,12 @@
 
 enum {
     LIST_JSON,
+    LIST_WATCH,
 };
 
 static const struct cli_option list_options[] = {
     [LIST_JSON] = {"json", 0, NULL, "print a JSON array with all that is known"},
+    [LIST_WATCH] = {"watch", 'w', NULL, "then print a line for each change, until Ctrl-C"},
 };
 
 static const struct table_column list_columns[] = {
@@ -154,6 +157,15 @@ static int list_print_json(const struct mtls_agent_keys *keys, struct wire_write
     return CLI_OK;
 }
 
+static int list_show(const struct mtls_agent_keys *keys)
+{
+    _cleanup_wire_writer_ struct wire_writer out = {0};
+
+    wire_writer_init(&out, CLI_OUTPUT_MAX);
+    int r = list_print_table(keys, &out);
+    return r ? r : cli_print(&out);
+}
+
 static int list_run(const struct cli_args *args)
 {
     _cleanup_agent_ struct mtls_agent *agent = cli_agent_new();
@@ -163,6 +175,8 @@ static int list_run(const struct cli_args *args)
 
     if (!agent)
         return CLI_FAILURE;
+    if (args->values[LIST_WATCH])
+        return list_watch(agent, cli_operand(args, 0), args->values[LIST_JSON] != NULL, list_show);
     patience_begin("waiting for the agent...");
     int r = mtls_agent_list(agent, cli_operand(args, 0), &keys, &error);
     patience_end();

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that wait for a person: for a token that is out, for a PIN. Somebody must be told of them."""
 
+import json
 import os
+import select
 import signal
+import subprocess
 import time
 
 import harness
@@ -296,6 +299,82 @@ class TestSpare(IntegrationTest):
         self.tokens[1].rules()
         self.the_agent.wait_keys(1)
         self.assertEqual([k.hash for k in self.listed("vpn")], [keys[1].hash])
+
+
+class TestWatch(HoldTest):
+    """`mtls list --watch`: what a person sees, who is thereby at hand."""
+
+    def watch(self, agent, *args):
+        watch = self.start_process(
+            harness.MTLS_BIN, "list", "--watch", *args, stdout=subprocess.PIPE, bufsize=0,
+            stderr=subprocess.PIPE, env={"MTLS_AGENT_SOCK": str(agent.socket), "TZ": "UTC"})
+        self.watching = watch
+        return watch
+
+    def line(self, deadline=5.0):
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([self.watching.stdout], [], [], deadline)[0]:
+                raise AssertionError(f"nothing more is said after {line}")
+            line += self.watching.stdout.read(1)
+        return line.decode().rstrip()
+
+    def json_line(self):
+        return json.loads(self.line())
+
+    def test_table_then_changes_then_what_is_waited_for(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        self.watch(agent)
+        self.assertTrue(self.line().startswith("KEY"))
+        self.assertRegex(self.line(), "^work .* ready$")
+        self.take_out(agent, token)
+        self.assertRegex(self.line(), r"^\d\d:\d\d:\d\d  work: absent \(token demo\)$")
+        client = self.connect(agent)
+        request = self.ask(client, token.keys["work"])
+        self.assertIn("waits to use key work", self.line())
+        token.rules()
+        lines = {self.line()[10:] for _ in range(2)}
+        self.assertEqual(lines, {"over", "work: ready (token demo)"})
+        self.assert_signed(client, request, token.keys["work"])
+
+    def test_json_and_an_agent_that_is_restarted(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        self.watch(agent, "--json", "work")
+        first = self.json_line()
+        self.assertEqual((first["event"], first["name"], first["state"], first["token"]),
+                         ("new", "work", "ready", "demo"))
+        agent.stop()
+        self.assertEqual(self.json_line()["event"], "agent")
+        agent.start()
+        back = self.json_line()
+        self.assertEqual((back["event"], back["text"]), ("agent", "the agent is back"))
+        agent.wait_keys()
+        token.rules("removed demo")
+        agent.kill_workers()
+        seen = self.json_line()
+        self.assertEqual((seen["event"], seen["name"], seen["state"]),
+                         ("changed", "work", "absent"))
+
+    def test_output_that_nobody_reads_ends_it(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        watch = self.watch(agent)
+        self.line()
+        watch.stdout.close()
+        for _ in range(3):
+            agent.kill_workers()
+            agent.wait_keys()
+            self.take_out(agent, token)
+            token.rules()
+            agent.wait_keys()
+        watch.wait(5)
+
+    def test_no_agent_is_an_error_at_once(self):
+        watch = self.start_process(harness.MTLS_BIN, "list", "--watch", stderr=subprocess.PIPE,
+                                   env={"MTLS_AGENT_SOCK": "/nonexistent/agent.sock"})
+        self.assertEqual(watch.wait(5), 3)
 
 
 if __name__ == "__main__":
