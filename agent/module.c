@@ -246,6 +246,36 @@ void module_look_again(struct module *module)
         module_rescan(module);
 }
 
+static bool module_has_hardware(const struct inventory *inventory)
+{
+    for (size_t i = 0; inventory && i < inventory->token_count; i++)
+        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+void module_look_again_now(struct module *module)
+{
+    if (module->is_leaving || module->is_failed ||
+        (!module_has_hardware(module->inventory) && !module_has_hardware(module->whole)))
+        return;
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY)
+            module_retire(worker);
+    }
+    if (module->worker_count > 0)
+        return;
+    module->failures = 0;
+    module_schedule(module);
+}
+
+bool module_is_replacing(const struct module *module)
+{
+    return module_first_worker(module, WORKER_STATE_RETIRING) ||
+           module_first_worker(module, WORKER_STATE_ENDING);
+}
+
 bool module_token_of_key_is_gone(const struct module *module,
                                  const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {

@@ -91,6 +91,14 @@ const char *module_get_name(const struct module *module);
  */
 void module_look_again(struct module *module);
 
+/**
+ * module_look_again_now() - what it knows of its cards may be wrong: the system has slept
+ *
+ * Replaces the workers of a module that has served hardware, whatever they hold; one that is in a
+ * pause after a failure starts at once.
+ */
+void module_look_again_now(struct module *module);
+
 /** module_token_of_key_is_gone() - no inventory has the key now, but one did: its token is out. */
 bool module_token_of_key_is_gone(const struct module *module,
                                  const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
@@ -141,6 +149,17 @@ void module_forget_unlock(struct module *module, const struct request *request);
  * PIN survives. Requests that a worker already has are finished.
  */
 void module_lock(struct module *module, const struct worker_token *token);
+
+/**
+ * module_forget_typed() - end every login that a person made, and one that is being made
+ *
+ * As module_lock(), but a configured source may be asked, and a person may unlock at any time.
+ * Return: how many tokens were logged in to so.
+ */
+size_t module_forget_typed(struct module *module);
+
+/** module_is_replacing() - a worker that takes no more requests has not ended yet. */
+bool module_is_replacing(const struct module *module);
 
 /** module_check_deadlines() - end workers that are late. True while something is under way. */
 bool module_check_deadlines(struct module *module, uint64_t now_ms);
