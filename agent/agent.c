@@ -13,6 +13,7 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/session.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -227,6 +228,27 @@ void agent_look_again(struct agent *agent)
     agent_watch(agent);
 }
 
+void agent_forget_pins(struct agent *agent, const char *why)
+{
+    size_t count = 0;
+
+    list_for_each_safe (link, &agent->modules)
+        count += module_forget_typed(list_entry(link, struct module, link));
+    if (count > 0)
+        log_info("forgot the PINs of %zu tokens: %s", count, why);
+    else
+        log_info("%s: there was no PIN to forget", why);
+    agent_watch(agent);
+}
+
+bool agent_is_forgetting(const struct agent *agent)
+{
+    list_for_each (link, &agent->modules)
+        if (module_is_replacing(list_entry(link, struct module, link)))
+            return true;
+    return false;
+}
+
 int agent_add_module(struct agent *agent, struct config *owner, const struct config_module *config)
 {
     struct module *module = NULL;
@@ -434,6 +456,15 @@ static int agent_handle_reload(sd_event_source *source, const struct signalfd_si
     return 0;
 }
 
+static int agent_handle_forget(sd_event_source *source, const struct signalfd_siginfo *info,
+                               void *userdata)
+{
+    (void)source;
+    (void)info;
+    agent_forget_pins(userdata, "SIGUSR1 was sent");
+    return 0;
+}
+
 static int agent_handle_stop_time(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct agent *agent = userdata;
@@ -523,6 +554,9 @@ static int agent_add_signals(struct agent *agent)
     if (r >= 0)
         r = sd_event_add_signal(agent->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK,
                                 agent_handle_reload, agent);
+    if (r >= 0)
+        r = sd_event_add_signal(agent->event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK,
+                                agent_handle_forget, agent);
     return r < 0 ? r : 0;
 }
 
@@ -604,6 +638,9 @@ int agent_start(struct agent *agent, const char *socket_path)
 
     if (r)
         return r < 0 ? r : AGENT_E_REFUSED;
+    r = session_watch_new(agent, &agent->session);
+    if (r)
+        return r;
     agent_start_modules(agent);
     return 0;
 }
@@ -632,10 +669,12 @@ struct agent *agent_free(struct agent *agent)
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGUSR1, SIG_IGN);
     agent->is_stopping = true;
     agent->is_settled = true;
     agent->listener = listener_free(agent->listener);
     agent->discovery = discovery_free(agent->discovery);
+    agent->session = session_watch_free(agent->session);
     /* Modules first: what is still in flight is answered before its connection ends. */
     list_for_each_safe (link, &agent->modules)
         (void)module_free(list_entry(link, struct module, link));

@@ -23,6 +23,8 @@ struct connection;
 struct discovery;
 struct listener;
 struct module;
+struct notice_board;
+struct session_watch;
 
 #define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
 
@@ -61,6 +63,7 @@ struct agent {
     sd_event_source *hold_review;
     unsigned int hold_round;
     struct discovery *discovery;
+    struct session_watch *session; /* what logind says; NULL before agent_start() */
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;
@@ -114,6 +117,18 @@ void agent_watch(struct agent *agent);
 
 /** agent_look_again() - somebody asks for what is not there: modules look for their tokens. */
 void agent_look_again(struct agent *agent);
+
+/**
+ * agent_forget_pins() - no login that a person made survives this
+ * @why:        what happened, as a clause: "the screen was locked"
+ *
+ * The processes that hold such logins log out and are replaced; requests that they already have are
+ * finished. Logins from a configured source stay.
+ */
+void agent_forget_pins(struct agent *agent, const char *why);
+
+/** agent_is_forgetting() - a process that may know a PIN is still on its way out. */
+bool agent_is_forgetting(const struct agent *agent);
 
 /** agent_keys_changed() - make the keyring anew and tell subscribers. */
 void agent_keys_changed(struct agent *agent);

@@ -247,6 +247,44 @@ void module_look_again(struct module *module)
         module_rescan(module);
 }
 
+static bool module_has_hardware(const struct inventory *inventory)
+{
+    for (size_t i = 0; inventory && i < inventory->token_count; i++)
+        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+static bool module_had_hardware(const struct module *module)
+{
+    for (size_t i = 0; i < module->absence.count; i++)
+        if (absence_get_token(&module->absence.tokens[i])->flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+void module_look_again_now(struct module *module)
+{
+    if (module->is_leaving || module->is_failed ||
+        (!module_has_hardware(module->inventory) && !module_had_hardware(module)))
+        return;
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY)
+            module_retire(worker);
+    }
+    if (module->worker_count > 0)
+        return;
+    module->failures = 0;
+    module_schedule(module);
+}
+
+bool module_is_replacing(const struct module *module)
+{
+    return module_first_worker(module, WORKER_STATE_RETIRING) ||
+           module_first_worker(module, WORKER_STATE_ENDING);
+}
+
 /* It cannot work as it is configured: only a reload starts it again. */
 static void module_give_up(struct module *module)
 {

@@ -94,6 +94,13 @@ void module_look_again(struct module *module);
 
 /** module_load() - how many requests it has, waiting and under way. */
 size_t module_load(const struct module *module);
+/**
+ * module_look_again_now() - what it knows of its cards may be wrong: the system has slept
+ *
+ * Replaces the workers of a module that has served hardware, whatever they hold; one that is in a
+ * pause after a failure starts at once.
+ */
+void module_look_again_now(struct module *module);
 
 /** module_key_state() - of a key that its inventory lists. */
 enum key_state module_key_state(const struct module *module,
@@ -141,6 +148,17 @@ void module_forget_unlock(struct module *module, const struct request *request);
  * PIN survives. Requests that a worker already has are finished.
  */
 void module_lock(struct module *module, const struct worker_token *token);
+
+/**
+ * module_forget_typed() - end every login that a person made, and one that is being made
+ *
+ * As module_lock(), but a configured source may be asked, and a person may unlock at any time.
+ * Return: how many tokens were logged in to so.
+ */
+size_t module_forget_typed(struct module *module);
+
+/** module_is_replacing() - a worker that takes no more requests has not ended yet. */
+bool module_is_replacing(const struct module *module);
 
 /** module_check_deadlines() - end workers that are late. True while something is under way. */
 bool module_check_deadlines(struct module *module, uint64_t now_ms);

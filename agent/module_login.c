@@ -93,16 +93,19 @@ bool module_login_is_held(const struct worker *worker)
     return false;
 }
 
+bool module_login_token_is_typed(const struct module *module, const struct worker_token *token)
+{
+    const struct module_token *known = module_login_find(module, token);
+    bool source_would_do = module_login_has_source(module, token) && known && !known->pin_is_bad;
+
+    return module_login_was_made(token) && !source_would_do;
+}
+
 bool module_login_is_typed(const struct module *module, const struct worker *worker)
 {
-    for (size_t i = 0; i < worker->inventory->token_count; i++) {
-        const struct worker_token *token = &worker->inventory->tokens[i].info;
-        const struct module_token *known = module_login_find(module, token);
-        bool source_would_do =
-            module_login_has_source(module, token) && known && !known->pin_is_bad;
-        if (module_login_was_made(token) && !source_would_do)
+    for (size_t i = 0; i < worker->inventory->token_count; i++)
+        if (module_login_token_is_typed(module, &worker->inventory->tokens[i].info))
             return true;
-    }
     return false;
 }
 
