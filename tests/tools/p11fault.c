@@ -84,6 +84,16 @@ static CK_RV x_Initialize(void *args)
     return outcome.answered ? outcome.rv : real->C_Initialize(args);
 }
 
+static CK_RV x_Finalize(void *reserved)
+{
+    struct fault_outcome outcome = begin("C_Finalize");
+
+    if (outcome.answered)
+        return outcome.rv;
+    fault_session_forget();
+    return real->C_Finalize(reserved);
+}
+
 static CK_RV x_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
 {
     struct fault_outcome outcome = begin("C_GetSlotList");
@@ -496,6 +506,7 @@ static CK_FUNCTION_LIST faulty = {
     .version = {2, 40},
     FORWARD_PLAIN_LIST(TABLE_ROW) FORWARD_SLOT_LIST(TABLE_ROW) FORWARD_SESSION_LIST(TABLE_ROW)
         .C_Initialize = x_Initialize,
+    .C_Finalize = x_Finalize,
     .C_GetFunctionList = x_GetFunctionList,
     .C_GetSlotList = x_GetSlotList,
     .C_GetSlotInfo = x_GetSlotInfo,

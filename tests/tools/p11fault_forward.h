@@ -18,7 +18,6 @@
 
 /* clang-format off */
 #define FORWARD_PLAIN_LIST(X)                                                                      \
-    X(Finalize, (void *reserved), (reserved))                                                      \
     X(GetInfo, (CK_INFO *info), (info))
 
 #define FORWARD_SLOT_LIST(X)                                                                       \

@@ -83,13 +83,14 @@ void fault_session_opened(CK_SESSION_HANDLE session, CK_SLOT_ID slot)
         (void)census_change(-1, 0);
 }
 
-void fault_session_closed(CK_SESSION_HANDLE session)
+/* Those that @is_one tells, given @wanted. */
+static void forget(bool (*is_one)(const struct session *session, CK_ULONG wanted), CK_ULONG wanted)
 {
     int change = 0;
 
     (void)pthread_mutex_lock(&mutex);
-    for (size_t i = 0; session != CK_INVALID_HANDLE && i < FAULT_SESSIONS_MAX; i++) {
-        if (sessions[i].handle != session)
+    for (size_t i = 0; i < FAULT_SESSIONS_MAX; i++) {
+        if (sessions[i].handle == CK_INVALID_HANDLE || !is_one(&sessions[i], wanted))
             continue;
         sessions[i].handle = CK_INVALID_HANDLE;
         change--;
@@ -99,20 +100,36 @@ void fault_session_closed(CK_SESSION_HANDLE session)
         (void)census_change(change, 0);
 }
 
+static bool has_handle(const struct session *session, CK_ULONG wanted)
+{
+    return session->handle == wanted;
+}
+
+static bool has_slot(const struct session *session, CK_ULONG wanted)
+{
+    return session->slot == wanted;
+}
+
+static bool is_any(const struct session *session, CK_ULONG wanted)
+{
+    (void)session;
+    (void)wanted;
+    return true;
+}
+
+void fault_session_closed(CK_SESSION_HANDLE session)
+{
+    forget(has_handle, session);
+}
+
 void fault_session_closed_all(CK_SLOT_ID slot)
 {
-    int change = 0;
+    forget(has_slot, slot);
+}
 
-    (void)pthread_mutex_lock(&mutex);
-    for (size_t i = 0; i < FAULT_SESSIONS_MAX; i++) {
-        if (sessions[i].handle == CK_INVALID_HANDLE || sessions[i].slot != slot)
-            continue;
-        sessions[i].handle = CK_INVALID_HANDLE;
-        change--;
-    }
-    (void)pthread_mutex_unlock(&mutex);
-    if (change)
-        (void)census_change(change, 0);
+void fault_session_forget(void)
+{
+    forget(is_any, 0);
 }
 
 void fault_session_touch(CK_SESSION_HANDLE session)

@@ -19,9 +19,10 @@ CK_RV fault_session_reserve(const struct fault_settings *settings) _must_check_;
 /** fault_session_opened() - after fault_session_reserve(); CK_INVALID_HANDLE: it was not. */
 void fault_session_opened(CK_SESSION_HANDLE session, CK_SLOT_ID slot);
 
-/** fault_session_closed() - by its owner, or with its token. */
+/** fault_session_closed() - by its owner, with its token, or with the module. */
 void fault_session_closed(CK_SESSION_HANDLE session);
 void fault_session_closed_all(CK_SLOT_ID slot);
+void fault_session_forget(void);
 
 /** fault_session_touch() - it is used now. */
 void fault_session_touch(CK_SESSION_HANDLE session);
