@@ -310,6 +310,17 @@ static void keyring_apply_config(const struct keyring_key *key, struct protocol_
         keyring_add_cert(ret_key, config->chain[i].der, config->chain[i].len);
 }
 
+/* What the key's type allows and its token can do, preferred first. */
+static void keyring_list_schemes(const struct worker_key *info, struct protocol_key *ret_key)
+{
+    uint32_t codes[SCHEMES_MAX];
+    size_t count = scheme_list_for_key(info->type, info->bits, codes);
+
+    for (size_t i = 0; i < count; i++)
+        if (scheme_list_has(info->schemes, info->scheme_count, codes[i]))
+            ret_key->schemes[ret_key->scheme_count++] = codes[i];
+}
+
 void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key)
 {
     const struct worker_key *info = &key->key->info;
@@ -329,7 +340,7 @@ void keyring_key_describe(const struct keyring_key *key, struct protocol_key *re
         .module = wire_span_from_text(module_get_name(key->module)),
         .spki = info->spki,
     };
-    ret_key->scheme_count = scheme_list_for_key(info->type, info->bits, ret_key->schemes);
+    keyring_list_schemes(info, ret_key);
     for (size_t i = 0; i < info->cert_count; i++)
         keyring_add_cert(ret_key, info->certs[i].data, info->certs[i].len);
     keyring_apply_config(key, ret_key);

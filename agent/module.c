@@ -381,6 +381,11 @@ static void module_on_inventory(struct worker *worker, void *userdata)
         module_take_inventory(module, worker);
     if (worker->state == WORKER_STATE_LOADING)
         worker_set_state(worker, WORKER_STATE_LOGIN);
+    /* In between: what its keys can do is less than it had said. */
+    if (worker->state == WORKER_STATE_READY && !worker->login_is_pending) {
+        module_take_inventory(module, worker);
+        agent_keys_changed(module->agent);
+    }
     if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
         return;
     if (module_login_step(module, worker))

@@ -309,6 +309,8 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
         .key_policy = keyring_key_policy(key),
         .key_type = key->key->info.type,
         .key_bits = key->key->info.bits,
+        .schemes = key->key->info.schemes,
+        .scheme_count = key->key->info.scheme_count,
         .kind = message->kind,
         .scheme = message->scheme,
         .content = message->content,
@@ -319,7 +321,7 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
     enum policy_decision decision = policy_decide(&question, &reason);
     if (decision == POLICY_ALLOW)
         return module_admit(key->module, key, ret_text);
-    char sentence[256];
+    char sentence[512];
     (void)snprintf(sentence, sizeof(sentence), "refused to sign: %s", reason);
     if (decision == POLICY_REFUSE_DIGEST)
         remedy_for_digest(connection->agent->keyring, key, sentence, text);

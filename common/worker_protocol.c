@@ -166,6 +166,9 @@ int worker_key_encode(struct wire_writer *writer, const struct worker_key *msg)
     wire_put_u32(writer, msg->bits);
     wire_put_bool(writer, msg->usable);
     wire_put_bool(writer, msg->always_authenticate);
+    wire_put_u32(writer, (uint32_t)msg->scheme_count);
+    for (size_t i = 0; i < msg->scheme_count; i++)
+        wire_put_u32(writer, msg->schemes[i]);
     wire_put_string(writer, msg->label);
     wire_put_string(writer, msg->ck_id);
     wire_put_string(writer, msg->spki);
@@ -187,6 +190,11 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg)
     msg.bits = wire_get_u32(&reader);
     msg.usable = wire_get_bool(&reader);
     msg.always_authenticate = wire_get_bool(&reader);
+    uint32_t scheme_count = wire_get_u32(&reader);
+    if (scheme_count > SCHEMES_MAX)
+        return WIRE_E_MALFORMED;
+    for (uint32_t i = 0; i < scheme_count; i++)
+        msg.schemes[i] = wire_get_u32(&reader);
     msg.label = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.ck_id = wire_get_string(&reader, PROTOCOL_ID_MAX);
     msg.spki = wire_get_string(&reader, PROTOCOL_DER_MAX);
@@ -198,6 +206,7 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg)
     if (wire_reader_finish(&reader) || type < KEY_TYPE_RSA || type > KEY_TYPE_ED25519)
         return WIRE_E_MALFORMED;
     msg.type = (enum key_type)type;
+    msg.scheme_count = scheme_count;
     msg.cert_count = cert_count;
     *ret_msg = msg;
     return 0;

@@ -170,6 +170,8 @@ struct worker_key {
     bool usable; /* the private key object was seen; false: only its certificate, e.g. before login
                   */
     bool always_authenticate;
+    size_t scheme_count;
+    uint32_t schemes[SCHEMES_MAX]; /* that the token can make with it, in any order */
     struct wire_span label;
     struct wire_span ck_id;
     struct wire_span spki;

@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "common/der_ecdsa.h"
+#include "common/escape.h"
+#include "common/log.h"
 #include "common/secret.h"
 #include "pkcs11/ckr.h"
+#include "pkcs11/inventory.h"
 #include "pkcs11/login.h"
 #include "pkcs11/mechanism.h"
 
@@ -22,6 +25,7 @@ struct signing {
     const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
     CK_OBJECT_HANDLE handle;  /* of the private key */
     bool found_again;         /* it is not the one that the key has */
+    bool has_learned;         /* that the key can do less than the core was told */
     struct mechanism mechanism;
     CK_ULONG raw_len;
     struct worker_reply reply;
@@ -89,6 +93,23 @@ static void signer_answer_rv(struct signer *signer, struct signing *signing, con
     signer_answer(signing, result, signer->text);
 }
 
+/* The mechanism for the scheme: 0, else the request is answered. */
+static int signer_prepare(struct signing *signing)
+{
+    uint32_t offered = signing->token->mechanisms &
+                       ~atomic_load_explicit(&signing->key->refused, memory_order_relaxed);
+    int r = mechanism_prepare(signing->scheme, signing->key->public_key.bits, offered,
+                              signing->msg->data, &signing->mechanism);
+
+    if (r == MECHANISM_E_DATA)
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "the data is no digest of the scheme's hash");
+    else if (r == MECHANISM_E_UNSUPPORTED)
+        signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
+    else if (r)
+        signer_answer(signing, WORKER_E_MODULE, "the padding could not be made: no memory");
+    return r ? 1 : 0;
+}
+
 /* The request against the key: 0 when it can go to the token, else it is answered. */
 static int signer_check(struct signer *signer, struct signing *signing)
 {
@@ -100,10 +121,8 @@ static int signer_check(struct signer *signer, struct signing *signing)
         signer_answer(signing, WORKER_E_BAD_REQUEST, "no such key");
         return 1;
     }
-    if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type) ||
-        mechanism_prepare(signing->scheme, signing->key->public_key.bits, msg->data,
-                          &signing->mechanism)) {
-        signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key or the data");
+    if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type)) {
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key");
         return 1;
     }
     signing->token = &signer->worker->tokens[signing->key->token];
@@ -113,11 +132,7 @@ static int signer_check(struct signer *signer, struct signing *signing)
                       locked ? "the token wants a login first" : "the private key is not there");
         return 1;
     }
-    if (!mechanism_is_offered(signing->scheme, signing->token->mechanisms)) {
-        signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
-        return 1;
-    }
-    return 0;
+    return signer_prepare(signing);
 }
 
 /* Finds the private key again, by CKA_ID and label; a valid signature has to prove that it is. */
@@ -195,6 +210,30 @@ static CK_RV signer_call_again(struct signer *signer, struct signing *signing, C
     return again == CKR_OK ? signer_call(signer, signing, ret_function) : rv;
 }
 
+/*
+ * A module that offers a mechanism and then refuses it for this key is not asked for it again.
+ * Returns true when there is another one for the scheme, and it is prepared.
+ */
+static bool signer_learn(struct signing *signing, CK_RV rv)
+{
+    CK_MECHANISM_TYPE type = signing->mechanism.ck.mechanism;
+    uint32_t refused = mechanism_refused_by(rv, signing->mechanism.flag);
+    char label[PROTOCOL_NAME_MAX];
+
+    if (refused == 0)
+        return false;
+    uint32_t before =
+        atomic_fetch_or_explicit(&signing->key->refused, refused, memory_order_relaxed);
+    bool has_other = signer_prepare(signing) == 0;
+    if ((before & refused) == refused)
+        return has_other; /* another thread was first */
+    signing->has_learned = true;
+    log_warning("token \"%s\": the module answered %s to mechanism 0x%lx, though it lists it%s",
+                escape_text(text_span(&signing->token->label), label, sizeof(label)), ckr_name(rv),
+                type, has_other ? "; another one is used from now on" : "");
+    return has_other;
+}
+
 /* Has the token sign; 0 with the raw signature, else the request is answered. */
 static int signer_call_token(struct signer *signer, struct signing *signing)
 {
@@ -210,6 +249,13 @@ static int signer_call_token(struct signer *signer, struct signing *signing)
         /* Modules leave a failed operation active; only closing the session is sure to end it. */
         signer_close(signer, signing->token);
         rv = signer_call_again(signer, signing, rv, &function);
+    }
+    while (rv != CKR_OK && signer_learn(signing, rv)) {
+        /* A context PIN that has gone to the token may be spent. */
+        if (signing->pin && strcmp(function, "C_SignInit") != 0)
+            break;
+        signer_close(signer, signing->token);
+        rv = signer_call(signer, signing, &function);
     }
     if (rv == CKR_OK)
         return 0;
@@ -250,6 +296,8 @@ static bool signer_must_verify(const struct signer *signer, const struct signing
     const struct key *key = signing->key;
     bool is_first = !atomic_load_explicit(&key->verified, memory_order_relaxed);
 
+    if (signing->mechanism.flag == MECHANISM_RSA_X_509)
+        return true; /* the padding is ours, too */
     switch (signer->worker->verify) {
     case VERIFY_ALWAYS:
         return true;
@@ -359,6 +407,15 @@ static void signer_sign_with_pin(struct signer *signer, struct signing *signing,
     (void)pthread_rwlock_unlock(&signer->worker->lock);
 }
 
+/* The core lists what keys can do. Inventories of several threads must not mix. */
+static int signer_tell(struct signer *signer)
+{
+    (void)pthread_rwlock_wrlock(&signer->worker->lock);
+    int r = inventory_send(signer->worker, &signer->writer);
+    (void)pthread_rwlock_unlock(&signer->worker->lock);
+    return r;
+}
+
 int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd,
                   unsigned int pin_ms)
 {
@@ -368,6 +425,11 @@ int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_
         signer_sign_with_pin(signer, &signing, pin_fd, pin_ms);
     else
         signer_sign(signer, &signing);
+    if (signing.has_learned) {
+        int r = signer_tell(signer);
+        if (r)
+            return r;
+    }
     wire_writer_reset(&signer->writer);
     if (worker_reply_encode(&signer->writer, WORKER_SIGN_REPLY, &signing.reply))
         return -ENOMEM;

@@ -105,7 +105,7 @@ static CK_RV token_read_mechanisms(struct token *token)
     if (rv != CKR_OK)
         return rv;
     for (CK_ULONG i = 0; i < count && i < room; i++)
-        token->mechanisms |= mechanism_flag_of_type(types[i]);
+        token->mechanisms |= mechanism_flags_of_type(types[i]);
     return CKR_OK;
 }
 

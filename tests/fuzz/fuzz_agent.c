@@ -282,6 +282,7 @@ void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
                                  .usable = !fuzz->is_locked,
                                  .label = WIRE_SPAN_LITERAL("key"),
                                  .spki = keys[i].spki};
+        key.scheme_count = scheme_list_for_key(key.type, key.bits, key.schemes);
         flush_packet(fuzz, &writer, worker_key_encode(&writer, &key));
     }
     flush_packet(fuzz, &writer, worker_inventory_encode(&writer, &counts));

@@ -31,6 +31,10 @@ void fault_token_leave(void);
 /** fault_token_filter() - take removed tokens off a list of slots. Return: how many are left. */
 CK_ULONG fault_token_filter(CK_SLOT_ID *slots, CK_ULONG count);
 
+/* `serial` and `reader`, where the control file says so. */
+void fault_token_set_serial(const char *label, CK_TOKEN_INFO *info);
+void fault_token_set_reader(CK_SLOT_ID slot, CK_SLOT_INFO *info);
+
 /** fault_token_event() - C_WaitForSlotEvent, made from changes of the control file. */
 CK_RV fault_token_event(CK_FLAGS flags, CK_SLOT_ID *ret_slot);
 

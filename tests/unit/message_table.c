@@ -223,6 +223,8 @@ static int sample_key(struct wire_writer *writer)
                                          .bits = 255,
                                          .usable = true,
                                          .always_authenticate = true,
+                                         .scheme_count = 2,
+                                         .schemes = {SCHEME_ED25519, 0x1234},
                                          .label = TEXT("Work key"),
                                          .ck_id = TEXT("\x00\x01"),
                                          .spki = TEXT("\x30\x2aspki"),
