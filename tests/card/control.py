@@ -21,8 +21,7 @@ class Control:
             "unhang": lambda: self.faults.set(is_hung=False),
             "cut": lambda command: self.faults.set(cut_command=command),
             "status-words": lambda words: self.faults.set(status_words=words),
-            "tries": self.tries, "reset-tries": self.card.reset_tries,
-            "reset-statistics": self.card.reset_statistics,
+            "tries": self.tries, "make-new": self.card.make_new,
             "status": self.status,
             "wait-signing": lambda seconds: {"reached": self.faults.wait_signing(seconds)},
             "wait-powered": lambda seconds: {"reached": self.link.wait_powered(seconds)},
@@ -62,7 +61,7 @@ class Control:
     def status(self):
         return {
             "inserted": self.link.is_inserted, "powered": self.link.powered,
-            "verified": self.card.verified,
+            "verified": self.card.verified, "status_words": self.faults.status_words,
             "tries": self.card.pin.tries, "puk_tries": self.card.puk.tries,
             "verifies": self.card.verifies, "signatures": self.card.signatures,
             "instructions": {f"{ins:02X}": n for ins, n in self.card.instructions.items()},

@@ -15,12 +15,17 @@ class Cut(Exception):
 class Faults:
     def __init__(self):
         self.changed = threading.Condition()
-        self.delay = 0.0         # seconds until a signature is made, as when a touch is wanted
-        self.is_hung = False     # no signature until this is over
-        self.cut_command = ""    # "sign": the next signature, "any": the next command of all
-        self.status_words = []   # of the next signatures
         self.is_gone = False     # pulled: whoever waits for something gives up
         self.signing = False     # a signature has begun
+        self.make_new()
+
+    def make_new(self):
+        with self.changed:
+            self.delay = 0.0        # seconds until a signature is made, as when a touch is wanted
+            self.is_hung = False    # no signature until this is over
+            self.cut_command = ""   # "sign": the next signature, "any": the next command of all
+            self.status_words = []  # of the next signatures
+            self.changed.notify_all()
 
     def set(self, **values):
         with self.changed:

@@ -4,6 +4,8 @@
 The other end is tests/tools/ifd_socket_reader.c, its header has the messages.
 """
 
+import contextlib
+import select
 import socket
 import threading
 
@@ -44,10 +46,10 @@ class Link:
         """Returns when the card is out; a signature on its way is lost."""
         if self.thread is None:
             return
-        self.faults.set(is_gone=True)
         link = self.socket
         if link is not None:
-            link.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it is ending already
+                link.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self.thread = None
 
@@ -67,18 +69,29 @@ class Link:
             self.changed.notify_all()
 
     def _serve(self, link):
+        watcher = threading.Thread(target=self._watch, args=(link,), daemon=True)
+        watcher.start()
         try:
             while self._answer(link, link.recv(_MESSAGE_MAX)):
                 pass
         except (OSError, Cut):
             pass  # the reader is gone, or the card
         finally:
+            with contextlib.suppress(OSError):  # it had ended already
+                link.shutdown(socket.SHUT_RDWR)
+            watcher.join()
             self._reset()
-            self._set_powered(False)
             with self.changed:
-                self.socket = None
+                self.powered, self.socket = False, None
                 link.close()
                 self.changed.notify_all()
+
+    def _watch(self, link):
+        """A signature that is held up ends with the link."""
+        poll = select.poll()
+        poll.register(link, select.POLLRDHUP)
+        poll.poll()
+        self.faults.set(is_gone=True)
 
     def _answer(self, link, message):
         """False at the end."""

@@ -39,29 +39,28 @@ class Piv:
     def __init__(self, identity, slots, faults):
         """@slots: (key, certificate) by slot."""
         self.identity, self.slots, self.faults = identity, slots, faults
-        self.pin = Secret(identity.pin, identity.tries)
-        self.puk = Secret(identity.puk, identity.puk_tries)
         self.commands = {
             SELECT: self.select, VERIFY: self.verify, CHANGE_REFERENCE: self.change_reference,
             RESET_RETRY: self.reset_retry, GET_DATA: self.get_data,
             GENERAL_AUTHENTICATE: self.general_authenticate,
         }
         self.objects = self._objects()
-        self.reset_statistics()
-        self.reset()
+        self.make_new()
 
     def reset(self):
         """Power was cut, or the reader reset the card."""
         self.verified = False
         self.fresh = False  # the PIN came directly before, for keys that want it each time
 
-    def reset_statistics(self):
+    def make_new(self):
+        """As it came from its maker: the first PIN and PUK, no faults, nothing counted."""
+        self.pin = Secret(self.identity.pin, self.identity.tries)
+        self.puk = Secret(self.identity.puk, self.identity.puk_tries)
         self.instructions = collections.Counter()  # commands by INS
         self.verifies = 0                          # VERIFY with a PIN in it
         self.signatures = 0                        # that were made
-
-    def reset_tries(self):
-        self.pin.tries, self.puk.tries = self.pin.tries_max, self.puk.tries_max
+        self.faults.make_new()
+        self.reset()
 
     def execute(self, command):
         self.instructions[command.ins] += 1

@@ -202,6 +202,11 @@ class Pcscd:
         """What a client sees of each reader: present, exclusive, in_use."""
         return json.loads(self.client("list"))
 
+    def transmit(self, *commands, reader=None):
+        """Commands in hexadecimal digits to a card; the responses, with their status words."""
+        lines = self.client("transmit", reader or self.readers[0], *commands)
+        return [bytes.fromhex(line) for line in lines.split()]
+
     def hold(self, reader=None, how="exclusive"):
         """Another program has the card until the returned process's stdin is closed.
 
@@ -344,14 +349,14 @@ class Card:
         """So many are left."""
         self.request("tries", pin, puk)
 
-    def reset_tries(self):
-        self.request("reset-tries")
-
-    def reset_statistics(self):
-        self.request("reset-statistics")
+    def make_new(self):
+        """No faults, all tries, nothing counted, in no reader."""
+        if self.status()["inserted"]:
+            self.remove()
+        self.request("make-new")
 
     def status(self):
-        """inserted, powered, verified, tries, puk_tries, verifies, signatures, instructions."""
+        """What card/control.py tells of it, statistics since make_new() among it."""
         return self.request("status")
 
     def wait_signing(self):

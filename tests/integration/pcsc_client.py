@@ -5,6 +5,7 @@ libpcsclite finds pcscd by PCSCLITE_CSOCK_NAME, once in a process; so this is a 
 
     pcsc_client.py list                             readers and their states, JSON
     pcsc_client.py wait READER present|absent SECONDS
+    pcsc_client.py transmit READER HEX ...          commands to its card; a line for each response
     pcsc_client.py hold READER shared|exclusive|transaction
                                                     prints "held", lets go when its input ends
 """
@@ -18,7 +19,7 @@ from ctypes import byref, c_char_p, c_long, c_ubyte, c_ulong, c_void_p
 SCOPE_SYSTEM = 2
 SHARE_EXCLUSIVE, SHARE_SHARED = 1, 2
 PROTOCOL_ANY = 3
-LEAVE_CARD = 0
+LEAVE_CARD, RESET_CARD = 0, 1
 STATE_UNAWARE = 0
 STATE_PRESENT, STATE_EXCLUSIVE, STATE_INUSE = 0x20, 0x80, 0x100
 NO_READERS = 0x8010002E
@@ -28,6 +29,10 @@ TIMEOUT = 0x8010000A
 class ReaderState(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("user_data", c_void_p), ("current", c_ulong),
                 ("event", c_ulong), ("atr_len", c_ulong), ("atr", c_ubyte * 33)]
+
+
+class IoRequest(ctypes.Structure):
+    _fields_ = [("protocol", c_ulong), ("len", c_ulong)]
 
 
 class Pcsc:
@@ -73,10 +78,21 @@ class Pcsc:
         card, protocol = c_long(), c_ulong()
         self.call("SCardConnect", self.context, self.readers()[reader], c_ulong(share),
                   c_ulong(PROTOCOL_ANY), byref(card), byref(protocol))
-        return card
+        return card, protocol.value
+
+    def transmit(self, reader, commands):
+        card, protocol = self.connect(reader, SHARE_SHARED)
+        answer = ctypes.create_string_buffer(65538)
+        request = IoRequest(protocol, ctypes.sizeof(IoRequest))
+        for command in commands:
+            size = c_ulong(len(answer))
+            self.call("SCardTransmit", card, byref(request), command, c_ulong(len(command)), None,
+                      answer, byref(size))
+            yield answer.raw[:size.value]
+        self.call("SCardDisconnect", card, c_ulong(RESET_CARD))
 
     def hold(self, reader, how):
-        card = self.connect(reader, SHARE_EXCLUSIVE if how == "exclusive" else SHARE_SHARED)
+        card, _ = self.connect(reader, SHARE_EXCLUSIVE if how == "exclusive" else SHARE_SHARED)
         if how == "transaction":
             self.call("SCardBeginTransaction", card)
         print("held", flush=True)
@@ -96,6 +112,9 @@ def main(command, *args):
         reader, what, seconds = args
         if not pcsc.wait(reader, what == "present", float(seconds)):
             sys.exit(f"{reader}: not {what} within {seconds} s; it has {list(pcsc.readers())}")
+    elif command == "transmit":
+        for answer in pcsc.transmit(args[0], map(bytes.fromhex, args[1:])):
+            print(answer.hex())
     elif command == "hold":
         pcsc.hold(*args)
     else:
