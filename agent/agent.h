@@ -23,6 +23,7 @@ struct connection;
 struct discovery;
 struct listener;
 struct module;
+struct readers;
 
 #define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
 
@@ -59,6 +60,7 @@ struct agent {
     struct list retired;       /* connections that are freed at the next safe point */
     struct list sign_requests; /* every one that is queued or with a worker */
     struct discovery *discovery;
+    struct readers *readers;
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/module.h"
+#include "agent/module_readers.h"
 #include "agent/selector.h"
 #include "common/escape.h"
 #include "common/log.h"
@@ -73,6 +74,9 @@ static int keyring_add_key(struct keyring *keyring, struct module *module,
                            struct inventory *inventory, const struct inventory_key *key)
 {
     const struct inventory_token *token = inventory_find_token(inventory, key->info.token);
+
+    if (module_readers_first(module, &token->info))
+        return 0;
     const struct config_key *config =
         keyring_find_section(keyring->config, key, module_get_name(module), &token->info);
     char *name = keyring_make_name(config, key);

@@ -53,9 +53,12 @@ struct module {
     struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
-    unsigned int failures; /* in a row, without a signature between them */
+    sd_event_source *release; /* the end of an idle time */
+    uint64_t used_ms;         /* when it was last asked for something */
+    unsigned int failures;    /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
+    bool uses_pcsc;       /* its tokens come and go with readers */
     bool is_failed;       /* permanently, as it is configured */
     bool is_leaving;      /* no longer configured: ends when its queue is empty */
     bool has_settled;     /* its first worker has come up, or failed */
@@ -90,6 +93,13 @@ const char *module_get_name(const struct module *module);
  * nothing when it was done a moment ago.
  */
 void module_look_again(struct module *module);
+
+/**
+ * module_look_again_now() - whatever its workers hold may be stale: after a suspend
+ *
+ * Replaces all workers of a module that is on hardware, also those with a login.
+ */
+void module_look_again_now(struct module *module);
 
 /** module_token_of_key_is_gone() - no inventory has the key now, but one did: its token is out. */
 bool module_token_of_key_is_gone(const struct module *module,
