@@ -13,6 +13,8 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/module_readers.h"
+#include "agent/readers.h"
 #include "agent/session.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
@@ -571,6 +573,14 @@ static void agent_raise_limits(void)
     }
 }
 
+static void agent_on_readers(void *userdata)
+{
+    struct agent *agent = userdata;
+
+    list_for_each_safe (link, &agent->modules)
+        module_readers_changed(list_entry(link, struct module, link));
+}
+
 static int agent_prepare(struct agent *agent, const char *config_file)
 {
     if (config_file) {
@@ -597,6 +607,8 @@ static int agent_prepare(struct agent *agent, const char *config_file)
         r = agent_add_signals(agent);
     if (r >= 0)
         r = hold_init(agent);
+    if (r >= 0)
+        r = readers_new(agent->event, agent_on_readers, agent, &agent->readers);
     /* Fed by the loop itself: a loop that does not turn is not fed. */
     if (r >= 0)
         r = sd_event_set_watchdog(agent->event, true);
@@ -681,6 +693,7 @@ struct agent *agent_free(struct agent *agent)
     list_for_each_safe (link, &agent->connections)
         (void)connection_free(list_entry(link, struct connection, link));
     agent_free_retired(agent);
+    agent->readers = readers_free(agent->readers);
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);

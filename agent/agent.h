@@ -24,6 +24,7 @@ struct discovery;
 struct listener;
 struct module;
 struct notice_board;
+struct readers;
 struct session_watch;
 
 #define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
@@ -64,6 +65,7 @@ struct agent {
     unsigned int hold_round;
     struct discovery *discovery;
     struct session_watch *session; /* what logind says; NULL before agent_start() */
+    struct readers *readers;
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;

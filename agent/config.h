@@ -45,6 +45,7 @@ struct config_module {
     char *init_args;  /* NULL: none */
     uint32_t workers; /* CONFIG_WORKERS_AUTO or a count */
     uint32_t timeout_ms;
+    uint32_t release_ms; /* idle for so long it gives up its card; 0: never */
     enum verify_mode verify;
     char *environment[CONFIG_ENVIRONMENT_MAX + 1]; /* NAME=VALUE, NULL-terminated */
 };

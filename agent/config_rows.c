@@ -92,6 +92,18 @@ static int config_set_timeout(void *section, const char *value,
     return config_value_duration(value, &module->timeout_ms, problem);
 }
 
+static int config_set_release(void *section, const char *value,
+                              char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_module *module = section;
+
+    if (strcmp(value, "never") == 0) {
+        module->release_ms = 0;
+        return 0;
+    }
+    return config_value_duration(value, &module->release_ms, problem);
+}
+
 static int config_set_verify(void *section, const char *value,
                              char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -269,6 +281,7 @@ static const struct config_row config_rows[] = {
     {SECTION_MODULE, "path", config_set_module_path, false},
     {SECTION_MODULE, "workers", config_set_workers, false},
     {SECTION_MODULE, "timeout", config_set_timeout, false},
+    {SECTION_MODULE, "release", config_set_release, false},
     {SECTION_MODULE, "verify", config_set_verify, false},
     {SECTION_MODULE, "init-args", config_set_init_args, false},
     {SECTION_MODULE, "environment", config_set_environment, true},

@@ -80,6 +80,7 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body)
     if (r)
         return r;
     token.blob = TAKE_PTR(blob);
+    token.blob_len = body.len;
     inventory->len += body.len;
     inventory->tokens[inventory->token_count++] = token;
     return 0;
@@ -120,6 +121,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
     if (!SHA256(key.info.spki.data, key.info.spki.len, key.hash))
         return -ENOMEM;
     key.blob = TAKE_PTR(blob);
+    key.blob_len = body.len;
     inventory->len += body.len;
     inventory->keys[inventory->key_count++] = key;
     token->key_count++;
@@ -149,6 +151,32 @@ int inventory_finish(struct inventory *inventory)
     if (inventory->key_count > 0)
         qsort_r(inventory->by_hash, inventory->key_count, sizeof(*inventory->by_hash),
                 inventory_compare, inventory);
+    return 0;
+}
+
+int inventory_without(const struct inventory *inventory,
+                      bool (*is_out)(const struct worker_token *token, const void *context),
+                      const void *context, struct inventory **ret_inventory)
+{
+    _cleanup_(cleanup_inventory) struct inventory *copy = inventory_new();
+    int r = copy ? 0 : -ENOMEM;
+
+    for (size_t i = 0; !r && i < inventory->token_count; i++) {
+        const struct inventory_token *token = &inventory->tokens[i];
+        if (!is_out(&token->info, context))
+            r = inventory_add_token(copy, (struct wire_span){token->blob, token->blob_len});
+    }
+    for (size_t i = 0; !r && i < inventory->key_count; i++) {
+        const struct inventory_key *key = &inventory->keys[i];
+        if (inventory_get_token(copy, key->info.token))
+            r = inventory_add_key(copy, (struct wire_span){key->blob, key->blob_len});
+    }
+    if (!r)
+        r = inventory_finish(copy);
+    if (r)
+        return r < 0 ? r : -ENOMEM; /* it was parsed before */
+    copy->uses_pcsc = inventory->uses_pcsc;
+    *ret_inventory = TAKE_PTR(copy);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/module.h"
+#include "agent/module_readers.h"
 #include "agent/selector.h"
 #include "common/escape.h"
 #include "common/log.h"
@@ -86,6 +87,9 @@ static int keyring_add_key(struct keyring *keyring, struct module *module,
         .is_absent = is_absent,
     };
 
+    /* The card is used through another module. */
+    if (!is_absent && module_readers_first(module, added.token))
+        return 0;
     keyring_find_section(keyring->config, &added);
     added.name = keyring_make_name(added.config, key);
     if (!added.name)

@@ -8,6 +8,9 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_readers.h"
+#include "agent/module_release.h"
+#include "agent/readers.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/escape.h"
@@ -39,12 +42,13 @@ void module_set_text(struct module *module, const char *format, ...)
     va_end(args);
 }
 
-static void module_set_state(struct module *module, enum module_state state)
+void module_set_state(struct module *module, enum module_state state)
 {
     if (module->state == state)
         return;
     module->state = state;
     agent_broadcast(module->agent, EVENT_MODULE_CHANGED, module_get_name(module), module->text);
+    module_readers_reconsider(module);
 }
 
 /* The first outcome of a module, good or bad: from then on clients need not wait for it. */
@@ -53,6 +57,7 @@ static void module_settle(struct module *module)
     if (module->has_settled)
         return;
     module->has_settled = true;
+    module_readers_reconsider(module);
     agent_check_settled(module->agent);
 }
 
@@ -75,7 +80,7 @@ bool module_is_starting(const struct module *module)
     for (size_t i = 0; i < ARRAY_SIZE(states); i++)
         if (module_first_worker(module, states[i]))
             return true;
-    return module->state == MODULE_STATE_STARTING;
+    return module->state == MODULE_STATE_STARTING || module->state == MODULE_STATE_RELEASED;
 }
 
 /* How many workers it should have: several only where that is known to help and to be safe. */
@@ -132,6 +137,7 @@ static int module_spawn(struct module *module)
     module_fill_certs(module, load);
     list_append(&module->workers, &worker->link);
     module->worker_count++;
+    worker->generation = readers_generation(module->agent->readers);
     r = worker_send_load(worker, load);
     if (r) {
         module_set_text(module, "the token's process could not be told what to load: %s",
@@ -211,6 +217,17 @@ static bool module_misses_token(const struct module *module, const struct invent
     return false;
 }
 
+/* And nobody will tell when it does. */
+static bool module_must_rescan(const struct module *module)
+{
+    for (size_t i = 0; i < module->token_count; i++)
+        if ((!module->inventory ||
+             !module_inventory_has(module->inventory, &module->tokens[i], i)) &&
+            !module_readers_tell_of(module, &module->tokens[i]))
+            return true;
+    return false;
+}
+
 static void module_schedule_rescan(struct module *module)
 {
     unsigned int doublings = module->rescans < 5 ? module->rescans : 5;
@@ -240,43 +257,11 @@ void module_look_again(struct module *module)
 {
     const struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
-    if (!worker || module->is_leaving || module->login_worker)
+    if (!worker || module->is_leaving || module->login_worker || module_readers_are_known(module))
         return;
     uint32_t pause_ms = module_login_is_held(worker) ? MODULE_LOOK_LOGIN_MS : MODULE_LOOK_MS;
     if (clock_is_over(clock_monotonic_ms(), worker->ready_since_ms, pause_ms))
         module_rescan(module);
-}
-
-static bool module_has_hardware(const struct inventory *inventory)
-{
-    for (size_t i = 0; inventory && i < inventory->token_count; i++)
-        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
-            return true;
-    return false;
-}
-
-static bool module_had_hardware(const struct module *module)
-{
-    for (size_t i = 0; i < module->absence.count; i++)
-        if (absence_get_token(&module->absence.tokens[i])->flags & WORKER_TOKEN_HARDWARE)
-            return true;
-    return false;
-}
-
-void module_look_again_now(struct module *module)
-{
-    if (module->is_leaving || module->is_failed ||
-        (!module_has_hardware(module->inventory) && !module_had_hardware(module)))
-        return;
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY)
-            module_retire(worker);
-    }
-    if (module->worker_count > 0)
-        return;
-    module->failures = 0;
-    module_schedule(module);
 }
 
 bool module_is_replacing(const struct module *module)
@@ -307,7 +292,7 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
         module_first_worker(module, WORKER_STATE_LOGIN))
         return 0;
     if (module->worker_count >= module_wanted_workers(module)) {
-        if (module_misses_token(module, module->inventory))
+        if (module_must_rescan(module))
             module_rescan(module);
         return 0;
     }
@@ -330,6 +315,7 @@ void module_start(struct module *module)
 static void module_take_inventory(struct module *module, const struct worker *worker)
 {
     absence_update(&module->absence, module->inventory, worker->inventory);
+    module_readers_tell_new(module, worker->inventory);
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
 }
@@ -348,7 +334,9 @@ static void module_worker_is_ready(struct module *module, struct worker *worker)
     agent_keys_changed(module->agent);
     module_settle(module);
     module_resume_unlock(module, worker);
-    if (module_misses_token(module, module->inventory)) {
+    module_release_arm(module);
+    module_readers_check(module, worker);
+    if (module_must_rescan(module)) {
         module_schedule_rescan(module);
         return;
     }
@@ -370,6 +358,7 @@ static void module_on_inventory(struct worker *worker, void *userdata)
 {
     struct module *module = userdata;
 
+    module_readers_take(module, worker);
     if (module_start_went_wrong(module, worker)) {
         log_warning("%s: a worker started without a token that others see; starting it again",
                     module_get_name(module));
@@ -405,6 +394,14 @@ static void module_advance_logins(struct module *module)
         if (!module_login_step(module, worker) && is_starting)
             module_worker_is_ready(module, worker);
     }
+}
+
+/* Sources may be asked that were not before. */
+void module_login_again(struct module *module)
+{
+    list_for_each (link, &module->workers)
+        list_entry(link, struct worker, link)->login_next = 0;
+    module_advance_logins(module);
 }
 
 static void module_on_login_reply(struct worker *worker, const struct worker_reply *reply,
@@ -460,11 +457,12 @@ void module_note_failure(struct module *module, const struct worker *worker)
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
 {
     struct module *module = userdata;
+    bool is_in_order = end == WORKER_END_RETIRED || end == WORKER_END_REMOVED;
 
     module_settle_requests(module, worker, end);
     if (module->login_worker == worker)
         module_login_abort(module, worker);
-    if (end != WORKER_END_RETIRED)
+    if (!is_in_order)
         module_note_failure(module, worker);
     (void)worker_free(worker);
     module->worker_count--;
@@ -474,7 +472,7 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
         module_pump(module);
         return;
     }
-    if (end != WORKER_END_RETIRED) {
+    if (!is_in_order) {
         module->restarts++;
         if (!module->text[0])
             module_set_text(module, end == WORKER_END_TIMEOUT
@@ -483,7 +481,7 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
     }
     if (module->is_failed)
         module_give_up(module);
-    else
+    else if (module->state != MODULE_STATE_RELEASED)
         module_schedule(module);
 }
 
@@ -536,6 +534,11 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
         if (worker->state == WORKER_STATE_LOGIN &&
             clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))
             module_settle(module);
+        if (module_readers_is_late(worker, now_ms)) {
+            log_warning("%s: worker pid %d does not let go of a card that is gone; killed",
+                        module_get_name(module), (int)worker->pid);
+            worker_kill(worker, WORKER_END_REMOVED);
+        }
         if (!worker_is_late(worker, now_ms, module->config->timeout_ms, MODULE_LOGIN_PIN_MS))
             continue;
         module_kill_late(module, worker);
@@ -588,6 +591,47 @@ void module_reload(struct module *module)
     }
 }
 
+/* A worker that is in a call may be in it for ever: the machine slept in between. */
+static void module_replace_now(struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_LOADING)
+        worker_kill(worker, WORKER_END_RETIRED);
+    else if (worker->in_flight > 0 || worker->login_is_pending)
+        worker->card_gone_ms = clock_monotonic_ms();
+    module_retire(worker);
+}
+
+static bool module_has_hardware(const struct inventory *inventory)
+{
+    for (size_t i = 0; inventory && i < inventory->token_count; i++)
+        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+static bool module_had_hardware(const struct module *module)
+{
+    for (size_t i = 0; i < module->absence.count; i++)
+        if (absence_get_token(&module->absence.tokens[i])->flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+void module_look_again_now(struct module *module)
+{
+    if (module->is_leaving || module->is_failed ||
+        (!module->uses_pcsc && !module_has_hardware(module->inventory) &&
+         !module_had_hardware(module)))
+        return;
+    list_for_each (link, &module->workers)
+        module_replace_now(list_entry(link, struct worker, link));
+    agent_watch(module->agent);
+    if (module->worker_count > 0 || module->state == MODULE_STATE_RELEASED)
+        return;
+    module->failures = 0;
+    module_schedule(module);
+}
+
 void module_stop(struct module *module)
 {
     list_for_each (link, &module->workers) {
@@ -621,6 +665,8 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
                               module_handle_restart, module);
     if (r >= 0)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);
+    if (r >= 0)
+        r = module_release_init(module);
     if (r < 0) {
         (void)module_free(module);
         return r;
@@ -647,6 +693,7 @@ struct module *module_free(struct module *module)
     }
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
+    sd_event_source_disable_unref(module->release);
     (void)inventory_unref(module->inventory);
     absence_forget_all(&module->absence);
     wire_writer_deinit(&module->certs);

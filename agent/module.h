@@ -54,9 +54,12 @@ struct module {
     struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
-    unsigned int failures; /* in a row, without a signature between them */
+    sd_event_source *release; /* the end of an idle time */
+    uint64_t used_ms;         /* when it was last asked for something */
+    unsigned int failures;    /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
+    bool uses_pcsc;       /* its tokens come and go with readers */
     bool is_failed;       /* permanently, as it is configured */
     bool is_leaving;      /* no longer configured: ends when its queue is empty */
     bool has_settled;     /* its first worker has come up, or failed */
@@ -94,6 +97,7 @@ void module_look_again(struct module *module);
 
 /** module_load() - how many requests it has, waiting and under way. */
 size_t module_load(const struct module *module);
+
 /**
  * module_look_again_now() - what it knows of its cards may be wrong: the system has slept
  *
@@ -101,7 +105,6 @@ size_t module_load(const struct module *module);
  * pause after a failure starts at once.
  */
 void module_look_again_now(struct module *module);
-
 /** module_key_state() - of a key that its inventory lists. */
 enum key_state module_key_state(const struct module *module,
                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);

@@ -15,6 +15,12 @@ struct worker *module_first_worker(const struct module *module, enum worker_stat
 /** module_is_starting() - a worker may still come up, or is being replaced: requests can wait. */
 bool module_is_starting(const struct module *module);
 
+/** module_set_state() - and tell subscribers, and the modules that stand after this one. */
+void module_set_state(struct module *module, enum module_state state);
+
+/** module_login_again() - ask the sources of its tokens that it was not right to ask before. */
+void module_login_again(struct module *module);
+
 /** module_set_text() - the last failure, for the status. */
 void module_set_text(struct module *module, const char *format, ...) _printf_(2, 3);
 

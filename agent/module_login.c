@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/module_readers.h"
 #include "agent/pin_source.h"
 #include "agent/selector.h"
 #include "agent/token_request.h"
@@ -124,7 +125,8 @@ static bool module_login_may_ask(struct module *module, const struct worker_toke
     if (!module_login_is_needed(token) || !config || config->pin == CONFIG_PIN_ASK || !known)
         return false;
     *ret_config = config;
-    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person;
+    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person &&
+           module_readers_may_login(module, token);
 }
 
 _printf_(2, 3) static void module_login_note(struct module_token *token, const char *format, ...)

@@ -8,6 +8,8 @@
 #include "agent/keyring.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_readers.h"
+#include "agent/module_release.h"
 #include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "common/escape.h"
@@ -46,7 +48,8 @@ enum key_state module_key_state(const struct module *module,
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, hash))
             return KEY_STATE_READY;
     }
-    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING))
+    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING &&
+                 module->state != MODULE_STATE_RELEASED))
         return KEY_STATE_ABSENT;
     const struct inventory_token *token = inventory_find_token(module->inventory, key->info.token);
     bool is_locked = token && module_token_state(module, &token->info, NULL) != TOKEN_STATE_READY;
@@ -100,16 +103,19 @@ enum protocol_error_code module_refuse_locked(const struct module *module,
     return PROTOCOL_E_LOCKED;
 }
 
-static enum protocol_error_code module_refuse_absent(const struct worker_token *token,
+static enum protocol_error_code module_refuse_absent(const struct module *module,
+                                                     const struct worker_token *token,
                                                      const char **ret_text)
 {
     static char text[PROTOCOL_TEXT_MAX];
+    const char *obstacle = module_readers_obstacle(module);
     char label[256];
     char serial[256];
 
-    (void)snprintf(text, sizeof(text), "token \"%s\" (serial %s) is not there: put it in",
+    (void)snprintf(text, sizeof(text), "token \"%s\" (serial %s) is not there: %.400s",
                    escape_text(token->label, label, sizeof(label)),
-                   escape_text(token->serial, serial, sizeof(serial)));
+                   escape_text(token->serial, serial, sizeof(serial)),
+                   *obstacle ? obstacle : "put it in");
     *ret_text = text;
     return PROTOCOL_E_TOKEN_GONE;
 }
@@ -124,7 +130,7 @@ enum protocol_error_code module_admit(struct module *module, const struct keyrin
         return PROTOCOL_E_BUSY;
     }
     if (key->is_absent)
-        return module_refuse_absent(key->token, ret_text);
+        return module_refuse_absent(module, key->token, ret_text);
     if (known && known->is_locked_by_person)
         return module_refuse_locked(module, key->token, ret_text);
     list_for_each (link, &module->workers) {
@@ -277,8 +283,10 @@ static void module_fail_unusable(struct module *module, struct sign_request *req
         sign_request_give_back(request, code, locked_text);
         return;
     }
-    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
-                   escape_cstring(request->token_label, label, sizeof(label)));
+    const char *obstacle = module_readers_obstacle(module);
+    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key%s%.600s",
+                   escape_cstring(request->token_label, label, sizeof(label)),
+                   *obstacle ? ": " : "", obstacle);
     sign_request_give_back(request, PROTOCOL_E_TOKEN_GONE, text);
 }
 
@@ -330,6 +338,7 @@ void module_pump(struct module *module)
 void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request)
 {
     fair_queue_append(&module->queue, line, &request->item);
+    module_release_end(module);
     module_pump(module);
 }
 
@@ -404,6 +413,10 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
         if (!was_signing && !request->is_answered && request->item.line &&
             request->attempts < MODULE_ATTEMPTS_MAX)
             fair_queue_put_back(&module->queue, &request->item);
+        else if (end == WORKER_END_REMOVED)
+            sign_request_fail(request, PROTOCOL_E_TOKEN_GONE,
+                              "the card was removed while it was signing; the signature was not "
+                              "repeated, as it may have been made");
         else if (end == WORKER_END_TIMEOUT)
             sign_request_fail(request, PROTOCOL_E_TIMEOUT,
                               "the token's module did not answer in time and was restarted");

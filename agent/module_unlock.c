@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_release.h"
 #include "agent/token_request.h"
 
 /* An UNLOCK that waits for a worker. */
@@ -121,6 +122,7 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
     _cleanup_close_ int owned_fd = pin_fd;
     struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
+    module_release_end(module);
     if (worker)
         return module_send_unlock(module, worker, token->label, token->serial, owned_fd, request,
                                   ret_text);

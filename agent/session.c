@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/bus_service.h"
 #include "agent/module.h"
+#include "agent/readers.h"
 #include "common/log.h"
 
 #define LOGIND "org.freedesktop.login1"
@@ -387,6 +388,7 @@ static void session_wake_up(struct session_watch *watch)
     session_take_inhibitor(watch);
     list_for_each_safe (link, &watch->agent->modules)
         module_look_again_now(list_entry(link, struct module, link));
+    readers_restart(watch->agent->readers);
     agent_watch(watch->agent);
 }
 

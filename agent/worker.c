@@ -133,6 +133,7 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
     r = inventory_finish(worker->collecting);
     if (r)
         return r;
+    worker->collecting->uses_pcsc = counts.uses_pcsc;
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
     worker->threads = worker_count_threads(worker);

@@ -30,6 +30,7 @@ enum worker_end {
     WORKER_END_TIMEOUT, /* we killed it because a call took too long */
     WORKER_END_RETIRED, /* we ended it in order */
     WORKER_END_INVALID, /* we killed it because of what it sent */
+    WORKER_END_REMOVED, /* we killed it because it did not let go of a card that is gone */
 };
 
 /* All are called from the event loop; none may free the worker but `ended`. */
@@ -66,6 +67,9 @@ struct worker {
     uint64_t ready_since_ms;     /* 0: it never was */
     struct inventory *inventory; /* the last complete one; NULL before the first */
     struct inventory *collecting;
+
+    uint64_t generation;   /* of the readers when it was started; the owner's */
+    uint64_t card_gone_ms; /* since when it works with a card that is gone; 0: it does not */
 
     bool login_is_pending;
     uint32_t login_seq;

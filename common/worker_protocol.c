@@ -135,6 +135,7 @@ int worker_token_encode(struct wire_writer *writer, const struct worker_token *m
     wire_put_string(writer, msg->serial);
     wire_put_string(writer, msg->manufacturer);
     wire_put_string(writer, msg->model);
+    wire_put_string(writer, msg->slot);
     return wire_end_frame(writer, mark);
 }
 
@@ -150,6 +151,7 @@ int worker_token_parse(struct wire_span body, struct worker_token *ret_msg)
     msg.serial = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.manufacturer = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.model = wire_get_text(&reader, PROTOCOL_NAME_MAX);
+    msg.slot = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
     *ret_msg = msg;
@@ -218,6 +220,7 @@ int worker_inventory_encode(struct wire_writer *writer, const struct worker_inve
 
     wire_put_u32(writer, msg->token_count);
     wire_put_u32(writer, msg->key_count);
+    wire_put_bool(writer, msg->uses_pcsc);
     return wire_end_frame(writer, mark);
 }
 
@@ -229,6 +232,7 @@ int worker_inventory_parse(struct wire_span body, struct worker_inventory *ret_m
     wire_reader_init(&reader, body);
     msg.token_count = wire_get_u32(&reader);
     msg.key_count = wire_get_u32(&reader);
+    msg.uses_pcsc = wire_get_bool(&reader);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
     *ret_msg = msg;

@@ -158,6 +158,7 @@ struct worker_token {
     struct wire_span serial;
     struct wire_span manufacturer;
     struct wire_span model;
+    struct wire_span slot; /* CK_SLOT_INFO.slotDescription: over PC/SC the name of the reader */
 };
 int worker_token_encode(struct wire_writer *writer, const struct worker_token *msg) _must_check_;
 int worker_token_parse(struct wire_span body, struct worker_token *ret_msg) _must_check_;
@@ -185,6 +186,7 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg) _must_ch
 struct worker_inventory {
     uint32_t token_count;
     uint32_t key_count;
+    bool uses_pcsc; /* the module has mapped libpcsclite: its tokens come and go with readers */
 };
 int worker_inventory_encode(struct wire_writer *writer,
                             const struct worker_inventory *msg) _must_check_;

@@ -9,6 +9,7 @@
 #include "pkcs11/ckr.h"
 #include "pkcs11/mechanism.h"
 #include "pkcs11/pairing.h"
+#include "pkcs11/pcsc_use.h"
 
 /* Everything read from one token. */
 struct inventory {
@@ -233,6 +234,7 @@ static int inventory_send_token(struct worker *worker, struct wire_writer *write
         .serial = text_span(&token->serial),
         .manufacturer = text_span(&token->manufacturer),
         .model = text_span(&token->model),
+        .slot = text_span(&token->slot),
     };
 
     wire_writer_reset(writer);
@@ -272,7 +274,7 @@ static int inventory_send_key(struct worker *worker, struct wire_writer *writer,
 
 int inventory_send(struct worker *worker, struct wire_writer *writer)
 {
-    struct worker_inventory msg = {0};
+    struct worker_inventory msg = {.uses_pcsc = pcsc_is_mapped()};
     int r = 0;
 
     for (size_t i = 0; i < worker->token_count && r == 0; i++) {

@@ -38,6 +38,7 @@ static CK_RV token_init(struct token *token)
     if (rv == CKR_OK)
         rv = token_refresh(token);
     token->hardware = slot_info.flags & CKF_HW_SLOT;
+    text_set_padded(&token->slot, slot_info.slotDescription, sizeof(slot_info.slotDescription));
     if (rv == CKR_OK)
         token_set_texts(token);
     return rv;

@@ -23,6 +23,7 @@ struct token {
     struct text serial;
     struct text manufacturer;
     struct text model;
+    struct text slot; /* the slot's description: over PC/SC the name of the reader */
 };
 
 /**

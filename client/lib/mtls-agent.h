@@ -219,6 +219,8 @@ enum mtls_agent_module_state {
     MTLS_AGENT_MODULE_READY = 2,
     MTLS_AGENT_MODULE_BACKOFF = 3, /* its process failed; the next start is awaited */
     MTLS_AGENT_MODULE_FAILED = 4,  /* for good: the configuration has to change */
+    MTLS_AGENT_MODULE_RELEASED =
+        5, /* idle, so that others get the card; the next request starts it */
 };
 
 enum mtls_agent_token_state {
@@ -226,6 +228,15 @@ enum mtls_agent_token_state {
     MTLS_AGENT_TOKEN_LOCKED = 2,      /* waits for its PIN */
     MTLS_AGENT_TOKEN_PIN_BAD = 3,     /* the configured PIN was refused; it is not tried again */
     MTLS_AGENT_TOKEN_PIN_BLOCKED = 4, /* after too many wrong PINs */
+};
+
+enum mtls_agent_reader_state {
+    MTLS_AGENT_READER_EMPTY = 1,
+    MTLS_AGENT_READER_PRESENT = 2,     /* a card is in it, and nobody uses it */
+    MTLS_AGENT_READER_IN_USE = 3,      /* programs share the card, the agent may be among them */
+    MTLS_AGENT_READER_EXCLUSIVE = 4,   /* one program has the card for itself */
+    MTLS_AGENT_READER_MUTE = 5,        /* the card does not answer */
+    MTLS_AGENT_READER_UNAVAILABLE = 6, /* the reader does not answer */
 };
 
 /* Texts of a status are UTF-8 as they came: escape them before they meet a terminal. */
@@ -246,6 +257,13 @@ struct mtls_agent_token_status {
     enum mtls_agent_token_state state;
     unsigned int keys;
     const char *text; /* what to do, or "" */
+};
+
+/* A smart card reader, of those that pcscd has. */
+struct mtls_agent_reader_status {
+    const char *name;
+    enum mtls_agent_reader_state state;
+    const char *text; /* who has the card, what to do, or "" */
 };
 
 /* What policy refused lately. The same again (user, program, key, kind, text) raises the count. */
@@ -279,6 +297,9 @@ struct mtls_agent_status {
     size_t recent_refusal_count;                      /* at most 16 */
     const struct mtls_agent_refusal *recent_refusals; /* latest first; of the caller's uid; all, for
                                                          the agent's own uid and root */
+    size_t reader_count; /* at most 16; 0 as long as no module uses PC/SC */
+    const struct mtls_agent_reader_status *readers;
+    const char *readers_text; /* why pcscd tells of none, or "" */
 };
 
 /**

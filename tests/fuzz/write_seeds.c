@@ -282,6 +282,8 @@ int main(int argc, char **argv)
     if (!r)
         r = write_messages("fuzz_worker_message", worker_messages, worker_message_count);
     if (!r)
+        r = write_messages("fuzz_worker_message", reader_messages, reader_message_count);
+    if (!r)
         r = write_golden(argv[2]);
     if (!r)
         r = write_signatures();
