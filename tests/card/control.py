@@ -24,7 +24,7 @@ class Control:
             "tries": self.tries, "make-new": self.card.make_new,
             "status": self.status,
             "wait-signing": lambda seconds: {"reached": self.faults.wait_signing(seconds)},
-            "wait-powered": lambda seconds: {"reached": self.link.wait_powered(seconds)},
+            "wait-seen": lambda seconds: {"reached": self.link.wait_seen(seconds)},
             "wait-removed": lambda seconds: {"reached": self.link.wait_removed(seconds)},
         }
         self.socket = socket.socket(socket.AF_UNIX)
@@ -60,7 +60,7 @@ class Control:
 
     def status(self):
         return {
-            "inserted": self.link.is_inserted, "powered": self.link.powered,
+            "inserted": self.link.is_inserted, "powered": self.link.is_powered,
             "verified": self.card.verified, "status_words": self.faults.status_words,
             "tries": self.card.pin.tries, "puk_tries": self.card.puk.tries,
             "verifies": self.card.verifies, "signatures": self.card.signatures,

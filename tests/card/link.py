@@ -22,7 +22,8 @@ class Link:
         self.assembler = Assembler(card.execute)
         self.changed = threading.Condition()
         self.socket = self.thread = None
-        self.powered = False
+        self.is_powered = False
+        self.is_seen = False  # had power since it was put in; a card that nobody uses loses it
 
     @property
     def is_inserted(self):
@@ -38,7 +39,7 @@ class Link:
             link.close()
             raise
         self.faults.set(is_gone=False)
-        self.socket = link
+        self.socket, self.is_seen = link, False
         self.thread = threading.Thread(target=self._serve, args=(link,), daemon=True)
         self.thread.start()
 
@@ -53,10 +54,10 @@ class Link:
         self.thread.join()
         self.thread = None
 
-    def wait_powered(self, timeout):
-        """Until the reader has given it power: pcscd has seen it."""
+    def wait_seen(self, timeout):
+        """Until the reader has given it power for the first time."""
         with self.changed:
-            return self.changed.wait_for(lambda: self.powered, timeout)
+            return self.changed.wait_for(lambda: self.is_seen, timeout)
 
     def wait_removed(self, timeout):
         """Until it is out: pulled, cut, or left by the reader."""
@@ -65,7 +66,8 @@ class Link:
 
     def _set_powered(self, powered):
         with self.changed:
-            self.powered = powered
+            self.is_powered = powered
+            self.is_seen |= powered
             self.changed.notify_all()
 
     def _serve(self, link):
@@ -82,7 +84,7 @@ class Link:
             watcher.join()
             self._reset()
             with self.changed:
-                self.powered, self.socket = False, None
+                self.is_powered, self.socket = False, None
                 link.close()
                 self.changed.notify_all()
 

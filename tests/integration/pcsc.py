@@ -189,7 +189,7 @@ class Pcscd:
         self.inserted[reader] = other
         card.request("remove")
         other.insert_at(self.socket(reader))
-        other.wait_powered()
+        other.wait_seen()
         self.wait_present(reader)
 
     def wait_present(self, reader, deadline=wire.DEADLINE):
@@ -363,9 +363,9 @@ class Card:
         """Until a signature has begun that `delay` or `hang` holds up."""
         self._wait("wait-signing")
 
-    def wait_powered(self):
+    def wait_seen(self):
         """Until a reader has looked at it."""
-        self._wait("wait-powered")
+        self._wait("wait-seen")
 
     def wait_removed(self):
         """Until it is in no reader: removed, cut, or its reader gone."""
