@@ -317,7 +317,8 @@ static void module_take_inventory(struct module *module, const struct worker *wo
     module_readers_tell_new(module, worker->inventory);
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
-    if (module_misses_token(module, module->inventory))
+    /* Before the logins not all keys are there. */
+    if (worker->state != WORKER_STATE_READY || module_misses_token(module, module->inventory))
         return;
     (void)inventory_unref(module->whole);
     module->whole = inventory_ref(worker->inventory);
