@@ -13,7 +13,14 @@
 #include "common/escape.h"
 #include "common/log.h"
 
-#define MODULE_ATTEMPTS_MAX 2u /* a request is with a worker at most so often */
+/* A request is with each worker at most once, and with one fresh worker: a token may have
+ * dropped the sessions of them all. */
+static bool module_may_try_again(const struct module *module, const struct sign_request *request)
+{
+    size_t workers = module->worker_count > 1 ? module->worker_count : 1;
+
+    return !request->is_answered && request->item.line && request->attempts <= workers;
+}
 
 /* Answers every waiting request: nothing will come to sign them soon. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text)
@@ -342,8 +349,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     if (reply->result == WORKER_OK) {
         module_note_success(module);
         sign_request_succeed(request, reply->signature);
-    } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
-               request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
+    } else if (reply->result == WORKER_E_STATE_LOST && module_may_try_again(module, request)) {
         fair_queue_put_back(&module->queue, &request->item);
     } else {
         sign_request_fail(request, module_error_code(reply->result),
@@ -369,8 +375,7 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
 
     while ((request = worker_steal_request(worker, &was_signing))) {
         request->is_with_worker = false;
-        if (!was_signing && !request->is_answered && request->item.line &&
-            request->attempts < MODULE_ATTEMPTS_MAX)
+        if (!was_signing && module_may_try_again(module, request))
             fair_queue_put_back(&module->queue, &request->item);
         else if (end == WORKER_END_TIMEOUT)
             sign_request_fail(request, PROTOCOL_E_TIMEOUT,
