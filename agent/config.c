@@ -237,5 +237,6 @@ bool config_module_is_equal(const struct config_module *a, const struct config_m
     return config_text_is_equal(a->name, b->name) && config_text_is_equal(a->path, b->path) &&
            config_text_is_equal(a->init_args, b->init_args) && a->workers == b->workers &&
            a->timeout_ms == b->timeout_ms && a->release_ms == b->release_ms &&
+           a->max_sessions == b->max_sessions &&
            a->verify == b->verify;
 }

@@ -20,6 +20,7 @@ struct selector;
 
 #define CONFIG_WORKERS_AUTO 0u
 #define CONFIG_WORKERS_MAX 16u
+#define CONFIG_SESSIONS_MAX 65535u
 #define CONFIG_ENVIRONMENT_MAX 32u
 #define CONFIG_USERS_MAX 64u
 #define CONFIG_KEY_URIS_MAX 8u
@@ -42,8 +43,9 @@ struct config_module {
     char *name;
     char *origin; /* "FILE:LINE" of its section */
     char *path;
-    char *init_args;  /* NULL: none */
-    uint32_t workers; /* CONFIG_WORKERS_AUTO or a count */
+    char *init_args;       /* NULL: none */
+    uint32_t workers;      /* CONFIG_WORKERS_AUTO or a count */
+    uint32_t max_sessions; /* with each token, of all workers together; 0: no limit */
     uint32_t timeout_ms;
     uint32_t release_ms; /* idle for so long it gives up its card; 0: never */
     enum verify_mode verify;

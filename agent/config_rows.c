@@ -84,6 +84,14 @@ static int config_set_workers(void *section, const char *value,
     return config_value_count(value, 1, CONFIG_WORKERS_MAX, &module->workers, problem);
 }
 
+static int config_set_max_sessions(void *section, const char *value,
+                                   char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_module *module = section;
+
+    return config_value_count(value, 1, CONFIG_SESSIONS_MAX, &module->max_sessions, problem);
+}
+
 static int config_set_timeout(void *section, const char *value,
                               char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -280,6 +288,7 @@ static const struct config_row config_rows[] = {
     {SECTION_AGENT, "wait", config_set_wait, false},
     {SECTION_MODULE, "path", config_set_module_path, false},
     {SECTION_MODULE, "workers", config_set_workers, false},
+    {SECTION_MODULE, "max-sessions", config_set_max_sessions, false},
     {SECTION_MODULE, "timeout", config_set_timeout, false},
     {SECTION_MODULE, "release", config_set_release, false},
     {SECTION_MODULE, "verify", config_set_verify, false},

@@ -83,6 +83,14 @@ bool module_is_starting(const struct module *module)
     return module->state == MODULE_STATE_STARTING || module->state == MODULE_STATE_RELEASED;
 }
 
+/* Each worker needs a session. */
+static uint32_t module_has_sessions_for(const struct module *module, uint32_t workers)
+{
+    uint32_t max = module->config->max_sessions;
+
+    return max > 0 && max < workers ? max : workers;
+}
+
 /* How many workers it should have: several only where that is known to help and to be safe. */
 static size_t module_wanted_workers(const struct module *module)
 {
@@ -90,7 +98,10 @@ static size_t module_wanted_workers(const struct module *module)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     if (module->config->workers != CONFIG_WORKERS_AUTO)
-        return module->config->workers;
+        return module_has_sessions_for(module, module->config->workers);
+    /* What counts sessions is an HSM, and several threads of one process make do with less. */
+    if (module->config->max_sessions > 0)
+        return 1;
     if (!inventory || inventory->token_count == 0)
         return 1;
     for (size_t i = 0; i < inventory->token_count; i++) {
@@ -119,6 +130,15 @@ static void module_fill_certs(const struct module *module, struct worker_load *l
     }
 }
 
+/* A thread each, the first one with the session that objects are read in. */
+static void module_share_sessions(const struct module *module, struct worker_load *load)
+{
+    load->sessions = module->config->max_sessions / (uint32_t)module_wanted_workers(module);
+    load->threads = MODULE_HARDWARE_THREADS;
+    if (load->sessions > 0 && load->sessions < load->threads)
+        load->threads = load->sessions;
+}
+
 static int module_spawn(struct module *module)
 {
     _cleanup_free_ struct worker_load *load = calloc(1, sizeof(*load));
@@ -132,7 +152,7 @@ static int module_spawn(struct module *module)
         return r;
     load->path = wire_span_from_text(module->config->path);
     load->init_args = wire_span_from_text(module->config->init_args);
-    load->threads = MODULE_HARDWARE_THREADS;
+    module_share_sessions(module, load);
     load->verify = module->config->verify;
     module_fill_certs(module, load);
     list_append(&module->workers, &worker->link);

@@ -15,7 +15,14 @@
 #include "common/escape.h"
 #include "common/log.h"
 
-#define MODULE_ATTEMPTS_MAX 2u /* a request is with a worker at most so often */
+/* A request is with each worker at most once, and with one fresh worker: a token may have
+ * dropped the sessions of them all. */
+static bool module_may_try_again(const struct module *module, const struct sign_request *request)
+{
+    size_t workers = module->worker_count > 1 ? module->worker_count : 1;
+
+    return !request->is_answered && request->item.line && request->attempts <= workers;
+}
 
 /* Answers every waiting request: nothing will come to sign them soon. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text)
@@ -378,8 +385,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
         sign_request_succeed(request, reply->signature);
     } else if (reply->result == WORKER_E_STATE_LOST && sign_request_move(request)) {
         log_debug("%s: another module took a request over", module_get_name(module));
-    } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
-               request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
+    } else if (reply->result == WORKER_E_STATE_LOST && module_may_try_again(module, request)) {
         fair_queue_put_back(&module->queue, &request->item);
     } else if (reply->result == WORKER_E_STATE_LOST || reply->result == WORKER_E_LOCKED) {
         sign_request_give_back(request, module_error_code(reply->result),
@@ -410,8 +416,7 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
         request->is_with_worker = false;
         if (!was_signing && sign_request_move(request))
             continue;
-        if (!was_signing && !request->is_answered && request->item.line &&
-            request->attempts < MODULE_ATTEMPTS_MAX)
+        if (!was_signing && module_may_try_again(module, request))
             fair_queue_put_back(&module->queue, &request->item);
         else if (end == WORKER_END_REMOVED)
             sign_request_fail(request, PROTOCOL_E_TOKEN_GONE,

@@ -77,6 +77,17 @@ bool scheme_list_has(const uint32_t *codes, size_t count, uint32_t code)
     return false;
 }
 
+bool scheme_list_fits_tls13(const uint16_t *codes, size_t count, enum key_type type,
+                            unsigned int bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct scheme *scheme = scheme_find(codes[i]);
+        if (scheme && scheme_fits_tls13(scheme, type, bits))
+            return true;
+    }
+    return false;
+}
+
 size_t hash_len(enum hash_id hash)
 {
     switch (hash) {

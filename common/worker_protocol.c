@@ -11,6 +11,7 @@ int worker_load_encode(struct wire_writer *writer, const struct worker_load *msg
     wire_put_string(writer, msg->path);
     wire_put_string(writer, msg->init_args);
     wire_put_u32(writer, msg->threads);
+    wire_put_u32(writer, msg->sessions);
     wire_put_u32(writer, msg->verify);
     wire_put_u32(writer, (uint32_t)msg->cert_count);
     for (size_t i = 0; i < msg->cert_count; i++) {
@@ -29,6 +30,7 @@ int worker_load_parse(struct wire_span body, struct worker_load *ret_msg)
     msg.path = wire_get_text(&reader, WORKER_PATH_MAX);
     msg.init_args = wire_get_text(&reader, WORKER_PATH_MAX);
     msg.threads = wire_get_u32(&reader);
+    msg.sessions = wire_get_u32(&reader);
     uint32_t verify = wire_get_u32(&reader);
     uint32_t cert_count = wire_get_u32(&reader);
     if (cert_count > WORKER_CERTS_MAX)

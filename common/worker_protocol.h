@@ -114,8 +114,9 @@ struct worker_cert {
 struct worker_load {
     struct wire_span path;      /* file that is loaded */
     struct wire_span init_args; /* CK_C_INITIALIZE_ARGS.pReserved, or empty */
-    uint32_t threads; /* 1 to WORKER_THREADS_MAX: signing threads, when one of its tokens is
-                         hardware; else there is one, whose malloc and locks then cost less */
+    uint32_t threads;  /* 1 to WORKER_THREADS_MAX: signing threads, when one of its tokens is
+                          hardware; else there is one, whose malloc and locks then cost less */
+    uint32_t sessions; /* that it may have open with each token; 0: as many as the module gives */
     enum verify_mode verify;
     size_t cert_count;
     struct worker_cert certs[WORKER_CERTS_MAX];

@@ -10,6 +10,7 @@
 #include "pkcs11/mechanism.h"
 #include "pkcs11/pairing.h"
 #include "pkcs11/pcsc_use.h"
+#include "pkcs11/session.h"
 
 /* Everything read from one token. */
 struct inventory {
@@ -174,7 +175,7 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
     keyring_hide(&worker->keys, token->number);
     CK_RV rv = token_refresh(token);
     if (rv == CKR_OK)
-        rv = token_prepare(token);
+        rv = session_prepare(worker, token);
     if (rv == CKR_OK)
         rv = inventory_read_objects(&inventory);
     if (rv != CKR_OK)

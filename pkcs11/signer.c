@@ -15,6 +15,7 @@
 #include "pkcs11/inventory.h"
 #include "pkcs11/login.h"
 #include "pkcs11/mechanism.h"
+#include "pkcs11/session.h"
 
 /* One request on its way. */
 struct signing {
@@ -23,9 +24,10 @@ struct signing {
     struct key *key;
     struct token *token;
     const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
-    CK_OBJECT_HANDLE handle;  /* of the private key */
-    bool found_again;         /* it is not the one that the key has */
-    bool has_learned;         /* that the key can do less than the core was told */
+    struct session session;
+    CK_OBJECT_HANDLE handle; /* of the private key */
+    bool found_again;        /* it is not the one that the key has */
+    bool has_learned;        /* that the key can do less than the core was told */
     struct mechanism mechanism;
     CK_ULONG raw_len;
     struct worker_reply reply;
@@ -38,21 +40,6 @@ int signer_init(struct signer *signer, struct worker *worker)
     signer->sessions = calloc(worker->token_count + 1, sizeof(*signer->sessions));
     signer->packet = malloc(LINK_PACKET_MAX);
     return signer->sessions && signer->packet ? 0 : -ENOMEM;
-}
-
-void signers_close_sessions(struct worker *worker, const struct token *token)
-{
-    for (size_t i = 0; i < worker->signer_count; i++) {
-        CK_SESSION_HANDLE *session = &worker->signers[i].sessions[token->number];
-        *session = token_close_session(token, *session);
-    }
-}
-
-static void signer_close(struct signer *signer, const struct token *token)
-{
-    CK_SESSION_HANDLE *session = &signer->sessions[token->number];
-
-    *session = token_close_session(token, *session);
 }
 
 static void signer_answer(struct signing *signing, enum worker_result result, const char *text)
@@ -136,7 +123,7 @@ static int signer_check(struct signer *signer, struct signing *signing)
 }
 
 /* Finds the private key again, by CKA_ID and label; a valid signature has to prove that it is. */
-static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
+static CK_RV signer_find_key(struct signing *signing)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     struct object_name *name = &signing->key->name;
@@ -149,8 +136,8 @@ static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
         match[match_count++] = (CK_ATTRIBUTE){CKA_ID, name->id, name->id_len};
     if (name->label_len > 0)
         match[match_count++] = (CK_ATTRIBUTE){CKA_LABEL, name->label, name->label_len};
-    CK_RV rv = object_find(signing->token, signer->sessions[signing->token->number], match,
-                           match_count, &handles, &count);
+    CK_RV rv =
+        object_find(signing->token, signing->session.handle, match, match_count, &handles, &count);
     if (rv != CKR_OK)
         return rv;
     /* Without a name, or with a name that fits several, it might be any of them. */
@@ -165,12 +152,12 @@ static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
 static CK_RV signer_call(struct signer *signer, struct signing *signing, const char **ret_function)
 {
     const CK_FUNCTION_LIST *calls = signing->token->calls;
-    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
+    CK_SESSION_HANDLE *session = &signing->session.handle;
     CK_RV rv;
 
     if (*session == CK_INVALID_HANDLE) {
         *ret_function = "C_OpenSession";
-        rv = token_open_session(signing->token, session);
+        rv = session_take(signer, signing->token, &signing->session);
         if (rv != CKR_OK)
             return rv;
     }
@@ -193,6 +180,22 @@ static CK_RV signer_call(struct signer *signer, struct signing *signing, const c
 }
 
 /*
+ * Modules leave a failed operation active; only closing the session is sure to end it. One that is
+ * stale is seldom alone: a token that has dropped it has dropped those that were idle for longer.
+ */
+static void signer_end(struct signer *signer, struct signing *signing, CK_RV rv)
+{
+    bool is_stale = ckr_classify(rv) == CKR_CLASS_STALE_HANDLE;
+
+    if (is_stale)
+        sessions_close_all(signer->worker, signing->token);
+    if (is_stale || rv == CKR_OPERATION_ACTIVE)
+        session_close(signing->token, &signing->session);
+    else
+        session_end(signing->token, &signing->session);
+}
+
+/*
  * A second call after a first that left no signature behind. With a context PIN there is none: it
  * may have been spent.
  */
@@ -203,10 +206,9 @@ static CK_RV signer_call_again(struct signer *signer, struct signing *signing, C
 
     if ((!is_stale && rv != CKR_OPERATION_ACTIVE) || signing->pin)
         return rv;
-    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
-    CK_RV again = token_open_session(signing->token, session);
+    CK_RV again = session_take(signer, signing->token, &signing->session);
     if (again == CKR_OK && is_stale)
-        again = signer_find_key(signer, signing);
+        again = signer_find_key(signing);
     return again == CKR_OK ? signer_call(signer, signing, ret_function) : rv;
 }
 
@@ -246,20 +248,19 @@ static int signer_call_token(struct signer *signer, struct signing *signing)
     CK_RV rv = signer_call(signer, signing, &function);
 
     if (rv != CKR_OK) {
-        /* Modules leave a failed operation active; only closing the session is sure to end it. */
-        signer_close(signer, signing->token);
+        signer_end(signer, signing, rv);
         rv = signer_call_again(signer, signing, rv, &function);
     }
     while (rv != CKR_OK && signer_learn(signing, rv)) {
         /* A context PIN that has gone to the token may be spent. */
         if (signing->pin && strcmp(function, "C_SignInit") != 0)
             break;
-        signer_close(signer, signing->token);
+        signer_end(signer, signing, rv);
         rv = signer_call(signer, signing, &function);
     }
     if (rv == CKR_OK)
         return 0;
-    signer_close(signer, signing->token);
+    signer_end(signer, signing, rv);
     signer_answer_rv(signer, signing, function, rv);
     return 1;
 }
@@ -326,8 +327,11 @@ static void signer_finish(struct signer *signer, struct signing *signing)
 {
     size_t len = 0;
 
-    if (signer_convert(signer, signing, &len)) {
-        signer_close(signer, signing->token);
+    int converted = signer_convert(signer, signing, &len);
+    if (converted)
+        session_end(signing->token, &signing->session);
+    session_put(signer, signing->token, &signing->session);
+    if (converted) {
         signer_answer(signing, WORKER_E_BAD_SIGNATURE,
                       "the module's signature has not the form of one; it was withheld");
         return;
@@ -399,10 +403,10 @@ static void signer_sign_with_pin(struct signer *signer, struct signing *signing,
     (void)pthread_rwlock_wrlock(&signer->worker->lock);
     if (signer_check(signer, signing) == 0) {
         signing->pin = signing->key->always_authenticate ? pin : NULL;
-        signer_close(signer, signing->token);
+        session_close_own(signer, signing->token);
         if (signer_check_tries(signer, signing) == 0 && signer_call_token(signer, signing) == 0)
             signer_finish(signer, signing);
-        signer_close(signer, signing->token);
+        session_close_own(signer, signing->token);
     }
     (void)pthread_rwlock_unlock(&signer->worker->lock);
 }

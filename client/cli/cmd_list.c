@@ -15,6 +15,8 @@
 #include "common/escape.h"
 #include "common/scheme.h"
 
+#define LIST_STATE_MAX 32u
+
 enum {
     LIST_JSON,
     LIST_WATCH,
@@ -48,13 +50,16 @@ static int list_add_row(struct table *table, const struct mtls_agent_key *key)
     _cleanup_free_ char *token = key_view_escape(key->token_label);
     char algorithm[KEY_VIEW_ALGORITHM_MAX];
     char expiry[EXPIRY_TEXT_MAX];
+    char state[LIST_STATE_MAX];
 
+    (void)snprintf(state, sizeof(state), "%s%s", key_view_state(key->state),
+                   key_view_is_tls12_only(key) ? ", TLS 1.2 only" : "");
     if (!name || !title || !token)
         return -ENOMEM;
     const char *const cells[] = {
         name,  key_view_algorithm(key->type, key->bits, algorithm),
         title, list_expiry(key, &info, readable, expiry),
-        token, key_view_state(key->state),
+        token, state,
     };
     return table_add_row(table, cells);
 }
@@ -137,6 +142,7 @@ static void list_put_key(struct json *json, const struct mtls_agent_key *key)
     json_put_bool(json, "signs_digests", key->signs_digests != 0);
     json_put_bool(json, "always_authenticate", key->always_authenticate != 0);
     list_put_schemes(json, key);
+    json_put_bool(json, "tls12_only", key_view_is_tls12_only(key));
     list_put_certificate(json, key);
     json_put_text(json, "label", key->label);
     list_put_token(json, key);

@@ -6,6 +6,7 @@
 
 #include "client/cli/patience.h"
 #include "common/escape.h"
+#include "common/scheme.h"
 
 /* "sha256:" and the 8 digits that a selector needs at least. */
 #define KEY_VIEW_HASH_SHORT (sizeof("sha256:") - 1 + 8)
@@ -45,6 +46,12 @@ const char *key_view_state(enum mtls_agent_key_state state)
     default:
         return "unknown";
     }
+}
+
+bool key_view_is_tls12_only(const struct mtls_agent_key *key)
+{
+    return key->scheme_count > 0 && !scheme_list_fits_tls13(key->schemes, key->scheme_count,
+                                                            (enum key_type)key->type, key->bits);
 }
 
 const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],

@@ -417,6 +417,10 @@ struct ssl_ctx_st;
  * those that can sign at once go first, then the one whose certificate expires last; a key that
  * waits for its PIN is taken only when it is the only one.
  *
+ * A named key whose token can make no signature of TLS 1.3 (an RSA key without PSS) limits the
+ * context to TLS 1.2 and PKCS#1 v1.5; a chosen one is never such a key where OpenSSL would want
+ * more of it.
+ *
  * Call it once for a context: OpenSSL has no way to take back what the first call set.
  *
  * OpenSSL is loaded by this function alone, and must be the one that made @ssl_ctx (libssl.so.3).

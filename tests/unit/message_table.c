@@ -179,6 +179,7 @@ static const struct worker_load sample_load_message = {
     .path = TEXT("/usr/lib/softhsm/libsofthsm2.so"),
     .init_args = TEXT("slot=0"),
     .threads = 4,
+    .sessions = 7,
     .verify = VERIFY_ALWAYS,
     .cert_count = 2,
     .certs = {{TEXT("pkcs11:object=work"), TEXT("\x30\x82leaf")}, {{0}, TEXT("\x30")}},
