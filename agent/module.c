@@ -461,6 +461,8 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
     escape_text(failure->text, module->text, sizeof(module->text));
     log_error("%s: %s", module_get_name(module), module->text);
     module->is_failed = failure->permanent;
+    if (failure->uses_pcsc)
+        module_readers_note_failure(module);
     worker_kill(worker, WORKER_END_CRASH);
 }
 

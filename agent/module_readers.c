@@ -149,6 +149,36 @@ bool module_readers_is_late(const struct worker *worker, uint64_t now_ms)
 
 /* --- cards that come --- */
 
+/* One has just come, into a reader that the module has no token in if @only_unseen. */
+static bool module_card_has_come(const struct module *module, bool only_unseen)
+{
+    uint64_t now = readers_generation(module->agent->readers);
+    const struct reader *reader = NULL;
+
+    for (size_t i = 0; (reader = readers_get(module->agent->readers, i)); i++)
+        if (reader_is_open(reader) && reader->came == now &&
+            !(only_unseen && module_has_token_in(module, module->inventory, reader)))
+            return true;
+    return false;
+}
+
+/* It fails again and again: says why, if the readers show it, and ends its pause when a card has
+ * come. */
+static void module_readers_help_start(struct module *module)
+{
+    const char *obstacle = module_readers_obstacle(module);
+
+    if (module->failures == 0 || module->is_failed)
+        return;
+    if (*obstacle)
+        module_set_text(module, "%s", obstacle);
+    if (module->worker_count == 0 && module_card_has_come(module, false)) {
+        module->failures = 0;
+        module_set_state(module, MODULE_STATE_STARTING);
+        module_start(module);
+    }
+}
+
 /* A card came since the worker was started, and it does not see it. */
 static bool module_worker_misses_card(const struct module *module, const struct worker *worker)
 {
@@ -157,19 +187,6 @@ static bool module_worker_misses_card(const struct module *module, const struct 
     for (size_t i = 0; (reader = readers_get(module->agent->readers, i)); i++)
         if (reader_is_open(reader) && reader->came > worker->generation &&
             !module_has_token_in(module, worker->inventory, reader))
-            return true;
-    return false;
-}
-
-/* A card has just come into a reader that it has no token in. */
-static bool module_released_misses_card(const struct module *module)
-{
-    uint64_t now = readers_generation(module->agent->readers);
-    const struct reader *reader = NULL;
-
-    for (size_t i = 0; (reader = readers_get(module->agent->readers, i)); i++)
-        if (reader_is_open(reader) && reader->came == now &&
-            !module_has_token_in(module, module->inventory, reader))
             return true;
     return false;
 }
@@ -187,8 +204,9 @@ void module_readers_changed(struct module *module)
     }
     if (has_changed)
         agent_keys_changed(module->agent);
-    if (module->state == MODULE_STATE_RELEASED && module_released_misses_card(module))
+    if (module->state == MODULE_STATE_RELEASED && module_card_has_come(module, true))
         module_release_end(module);
+    module_readers_help_start(module);
     module_pump(module);
 }
 
@@ -201,6 +219,16 @@ void module_readers_take(struct module *module, struct worker *worker)
     module->uses_pcsc = true;
     readers_want(module->agent->readers);
     (void)module_take_out(&worker->inventory, &gone);
+}
+
+void module_readers_note_failure(struct module *module)
+{
+    module->uses_pcsc = true;
+    readers_want(module->agent->readers);
+    readers_restart(module->agent->readers);
+    const char *obstacle = module_readers_obstacle(module);
+    if (*obstacle)
+        module_set_text(module, "%s", obstacle);
 }
 
 void module_readers_tell_new(struct module *module, const struct inventory *fresh)
@@ -279,13 +307,14 @@ const char *module_readers_obstacle(const struct module *module)
     if (!readers_are_followed(module->agent->readers))
         return readers_text(module->agent->readers);
     for (size_t i = 0; (reader = readers_get(module->agent->readers, i)); i++) {
-        if (!reader->is_there || module_has_token_in(module, module->inventory, reader))
+        if (!reader->is_there)
             continue;
         escape_cstring(reader->name, name, sizeof(name));
         escape_cstring(reader->users, users, sizeof(users));
         if (reader->state == READER_STATE_EXCLUSIVE)
-            (void)snprintf(text, sizeof(text), "the card in reader %s is held by %s for itself",
-                           name, users[0] ? users : "another program");
+            (void)snprintf(text, sizeof(text),
+                           "the card in reader %s is held by another program for itself%s%s", name,
+                           users[0] ? ": " : "", users);
         else if (reader->state == READER_STATE_MUTE)
             (void)snprintf(text, sizeof(text), "the card in reader %s does not answer", name);
         else
@@ -333,16 +362,18 @@ const struct module *module_readers_first(const struct module *module,
                                           const struct worker_token *token)
 {
     const struct reader *reader = module->uses_pcsc ? module_reader_of(module, token) : NULL;
+    const struct module *first = NULL;
 
     if (!reader || !reader->is_there)
         return NULL;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);
-        if (other != module && module_rank(other) < module_rank(module) &&
-            module_shows_card(other, reader))
-            return other;
+        bool is_before = module_rank(other) < module_rank(module) || !module_can_serve(module);
+        bool is_better = !first || module_rank(other) < module_rank(first);
+        if (other != module && is_before && is_better && module_shows_card(other, reader))
+            first = other;
     }
-    return NULL;
+    return first;
 }
 
 const struct module *module_readers_also(const struct module *module,
@@ -354,8 +385,8 @@ const struct module *module_readers_also(const struct module *module,
         return NULL;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);
-        if (other != module && module_rank(other) > module_rank(module) && other->uses_pcsc &&
-            !other->is_leaving && module_has_token_in(other, other->inventory, reader))
+        if (other != module && other->uses_pcsc && !other->is_leaving &&
+            module_has_token_in(other, other->inventory, reader))
             return other;
     }
     return NULL;
@@ -374,17 +405,21 @@ bool module_readers_may_login(const struct module *module, const struct worker_t
     return !module_readers_first(module, token);
 }
 
+static bool module_shares_card(const struct module *module)
+{
+    for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++)
+        if (module_readers_also(module, &module->inventory->tokens[i].info))
+            return true;
+    return false;
+}
+
 void module_readers_reconsider(struct module *module)
 {
-    bool is_any = false;
-
     list_for_each (link, &module->agent->modules) {
         struct module *other = list_entry(link, struct module, link);
-        if (other == module || !other->uses_pcsc || module_rank(other) < module_rank(module))
-            continue;
-        is_any = true;
-        module_login_again(other);
+        if (other != module && other->uses_pcsc && module_rank(other) > module_rank(module))
+            module_login_again(other);
     }
-    if (is_any)
+    if (module_shares_card(module))
         agent_keys_changed(module->agent);
 }

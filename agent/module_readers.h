@@ -22,6 +22,9 @@ void module_readers_changed(struct module *module);
  */
 void module_readers_take(struct module *module, struct worker *worker);
 
+/** module_readers_note_failure() - it could not start: who has the card? */
+void module_readers_note_failure(struct module *module);
+
 /** module_readers_tell_new() - tokens of @fresh that were not in @module's inventory: events. */
 void module_readers_tell_new(struct module *module, const struct inventory *fresh);
 
@@ -54,13 +57,13 @@ const char *module_readers_obstacle(const struct module *module);
  * module_readers_first() - the module through which the card of a token is used instead
  *
  * Of the modules that see a card the one that stands first in the configuration is used, as long as
- * it can serve; the token is set aside in all others.
+ * it can serve; the token is set aside in all others, also in one before it that cannot serve.
  * Return: that module, or NULL: @token is not set aside.
  */
 const struct module *module_readers_first(const struct module *module,
                                           const struct worker_token *token);
 
-/** module_readers_also() - a module after this one that has the card of @token, too; NULL: none. */
+/** module_readers_also() - another module that has the card of @token, too; NULL: none. */
 const struct module *module_readers_also(const struct module *module,
                                          const struct worker_token *token);
 

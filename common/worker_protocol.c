@@ -279,6 +279,7 @@ int worker_failure_encode(struct wire_writer *writer, const struct worker_failur
 
     wire_put_bool(writer, msg->permanent);
     wire_put_u32(writer, msg->ck_rv);
+    wire_put_bool(writer, msg->uses_pcsc);
     wire_put_string(writer, msg->text);
     return wire_end_frame(writer, mark);
 }
@@ -291,6 +292,7 @@ int worker_failure_parse(struct wire_span body, struct worker_failure *ret_msg)
     wire_reader_init(&reader, body);
     msg.permanent = wire_get_bool(&reader);
     msg.ck_rv = wire_get_u32(&reader);
+    msg.uses_pcsc = wire_get_bool(&reader);
     msg.text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;

@@ -209,6 +209,7 @@ int worker_reply_parse(struct wire_span body, struct worker_reply *ret_msg) _mus
 struct worker_failure {
     bool permanent; /* no retry will help: the file is missing, no C_GetFunctionList, ... */
     uint32_t ck_rv;
+    bool uses_pcsc; /* as in WORKER_INVENTORY: another program may hold the card */
     struct wire_span text;
 };
 int worker_failure_encode(struct wire_writer *writer,

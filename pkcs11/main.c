@@ -20,6 +20,7 @@
 #include "pkcs11/ckr.h"
 #include "pkcs11/discover.h"
 #include "pkcs11/inventory.h"
+#include "pkcs11/pcsc_use.h"
 #include "pkcs11/requests.h"
 #include "sandbox/sandbox.h"
 
@@ -92,7 +93,9 @@ _Noreturn static void main_fail(const struct module_failure *failure)
 {
     struct wire_writer writer;
     char text[PROTOCOL_TEXT_MAX];
-    struct worker_failure msg = {.permanent = failure->permanent, .ck_rv = (uint32_t)failure->rv};
+    struct worker_failure msg = {.permanent = failure->permanent,
+                                 .ck_rv = (uint32_t)failure->rv,
+                                 .uses_pcsc = pcsc_is_mapped()};
 
     /* The loader's words are any bytes. */
     msg.text.data = (const uint8_t *)text;

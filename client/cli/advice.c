@@ -131,9 +131,10 @@ static void advice_on_readers(const struct advice *advice, const struct mtls_age
         const struct mtls_agent_reader_status *reader = &status->readers[i];
         if (reader->state == MTLS_AGENT_READER_EXCLUSIVE)
             advice_say(advice,
-                       "The card in reader %s is held by %s for itself. End that program, or let "
-                       "it share the card (scdaemon: pcsc-shared in scdaemon.conf)",
-                       reader->name, *reader->text ? reader->text : "another program");
+                       "The card in reader %s is held by another program for itself%s%s. End that "
+                       "program, or let it share the card (scdaemon: pcsc-shared in "
+                       "scdaemon.conf)",
+                       reader->name, *reader->text ? ": " : "", reader->text);
         if (reader->state == MTLS_AGENT_READER_MUTE)
             advice_say(advice,
                        "The card in reader %s does not answer. Take it out, look at which side is "

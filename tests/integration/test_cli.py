@@ -319,7 +319,7 @@ class TestStatus(WithKeys):
         self.assertRegex(text, r"(?m)^Reader 00 00 +exclusive +scdaemon \(pid 815\)$")
         self.assertRegex(text, r"(?m)^Other 02 00 +in-use +-$")
         self.assertIn("There are no smart card readers: pcscd is gone: start it", text)
-        self.assertIn("Reader 00 00 is held by scdaemon (pid 815) for itself", text)
+        self.assertIn("Reader 00 00 is held by another program for itself: scdaemon (pid 815). End", text)
         self.assertIn(" does not answer. Take it out", text)
         self.assertNotIn("\x1b", text)
 

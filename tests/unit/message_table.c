@@ -263,8 +263,8 @@ static int sample_worker_sign_reply(struct wire_writer *writer)
 
 static int sample_failure(struct wire_writer *writer)
 {
-    return worker_failure_encode(writer,
-                                 &(struct worker_failure){true, 5, TEXT("no C_GetFunctionList")});
+    return worker_failure_encode(
+        writer, &(struct worker_failure){true, 5, true, TEXT("no C_GetFunctionList")});
 }
 
 static int sample_module(struct wire_writer *writer)
