@@ -30,6 +30,19 @@ void module_note_failure(struct module *module, const struct worker *worker);
 /** module_pump() - hand on what workers have room for. May free a module that is leaving. */
 void module_pump(struct module *module);
 
+/** module_key_is_locked_by_person() - on every token that has it (`mtls lock`). */
+bool module_key_is_locked_by_person(const struct module *module,
+                                    const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+/**
+ * module_choose_key() - the key of a request on the token that is to sign
+ *
+ * Return: borrowed from the worker's inventory; NULL: none of its tokens can sign it now.
+ */
+const struct inventory_key *module_choose_key(const struct module *module,
+                                              const struct worker *worker,
+                                              const struct sign_request *request);
+
 /** module_flush() - answer every waiting request with an error. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text);
 
