@@ -53,6 +53,8 @@ struct module {
     struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
+    uint64_t started_ms;   /* when its last worker was started */
+    bool has_declined;     /* that worker said why the module cannot be used now */
     unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */

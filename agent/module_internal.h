@@ -15,6 +15,15 @@ struct worker *module_first_worker(const struct module *module, enum worker_stat
 /** module_is_starting() - a worker may still come up, or is being replaced: requests can wait. */
 bool module_is_starting(const struct module *module);
 
+/**
+ * module_start_on_demand() - a request has come in a pause between two starts
+ *
+ * A module that declined to start (no TPM, no HSM in reach) may find it again at any moment, and
+ * trying costs little; one that crashed or hung is left to its pause.
+ * Return: whether the request can wait for it now.
+ */
+bool module_start_on_demand(struct module *module);
+
 /** module_set_text() - the last failure, for the status. */
 void module_set_text(struct module *module, const char *format, ...) _printf_(2, 3);
 

@@ -112,7 +112,7 @@ enum protocol_error_code module_admit(struct module *module, const struct keyrin
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, key->hash))
             return 0;
     }
-    if (module_is_starting(module))
+    if (module_is_starting(module) || module_start_on_demand(module))
         return 0;
     if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
         *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
