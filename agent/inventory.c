@@ -204,20 +204,33 @@ static size_t inventory_find_first(const struct inventory *inventory,
     return low;
 }
 
+size_t inventory_find_keys(const struct inventory *inventory,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN], size_t *ret_first)
+{
+    size_t first = inventory_find_first(inventory, hash);
+    size_t end = first;
+
+    while (inventory->by_hash && end < inventory->key_count &&
+           memcmp(inventory_get_by_hash(inventory, end)->hash, hash, PROTOCOL_KEY_HASH_LEN) == 0)
+        end++;
+    if (end > first)
+        *ret_first = first;
+    return end - first;
+}
+
+const struct inventory_key *inventory_get_by_hash(const struct inventory *inventory, size_t place)
+{
+    return &inventory->keys[inventory->by_hash[place]];
+}
+
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
-    const struct inventory_key *first = NULL;
+    size_t first = 0;
+    size_t count = inventory_find_keys(inventory, hash, &first);
 
-    for (size_t i = inventory_find_first(inventory, hash);
-         inventory->by_hash && i < inventory->key_count; i++) {
-        const struct inventory_key *key = &inventory->keys[inventory->by_hash[i]];
-        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
-            break;
-        if (key->info.usable)
-            return key;
-        if (!first)
-            first = key;
-    }
-    return first;
+    for (size_t i = 0; i < count; i++)
+        if (inventory_get_by_hash(inventory, first + i)->info.usable)
+            return inventory_get_by_hash(inventory, first + i);
+    return count > 0 ? inventory_get_by_hash(inventory, first) : NULL;
 }

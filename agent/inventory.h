@@ -74,6 +74,18 @@ const struct inventory_token *inventory_find_token(const struct inventory *inven
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
 
+/**
+ * inventory_find_keys() - the keys with this SPKI hash: one, or the same on several tokens
+ * @ret_first:  filled when there are any: for inventory_get_by_hash(), and those that follow
+ *
+ * Return: how many there are.
+ */
+size_t inventory_find_keys(const struct inventory *inventory,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN], size_t *ret_first);
+
+/** inventory_get_by_hash() - by a place in the order of the hashes. */
+const struct inventory_key *inventory_get_by_hash(const struct inventory *inventory, size_t place);
+
 DEFINE_CLEANUP(struct inventory *, inventory, inventory_unref)
 
 #endif

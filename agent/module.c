@@ -23,6 +23,7 @@
 #define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
 #define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
+#define MODULE_DEMAND_MS 500u  /* between starts that requests ask for in a pause */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
 
@@ -158,6 +159,8 @@ static int module_spawn(struct module *module)
     list_append(&module->workers, &worker->link);
     module->worker_count++;
     worker->generation = readers_generation(module->agent->readers);
+    module->started_ms = clock_monotonic_ms();
+    module->has_declined = false;
     r = worker_send_load(worker, load);
     if (r) {
         module_set_text(module, "the token's process could not be told what to load: %s",
@@ -326,6 +329,16 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
     return 0;
 }
 
+bool module_start_on_demand(struct module *module)
+{
+    if (module->state != MODULE_STATE_BACKOFF || !module->has_declined ||
+        !clock_is_over(clock_monotonic_ms(), module->started_ms, MODULE_DEMAND_MS))
+        return false;
+    module_set_state(module, MODULE_STATE_STARTING);
+    (void)module_handle_restart(module->restart, 0, module);
+    return module_is_starting(module);
+}
+
 void module_start(struct module *module)
 {
     module->state = MODULE_STATE_STARTING;
@@ -463,6 +476,7 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
     module->is_failed = failure->permanent;
     if (failure->uses_pcsc)
         module_readers_note_failure(module);
+    module->has_declined = true;
     worker_kill(worker, WORKER_END_CRASH);
 }
 

@@ -130,22 +130,20 @@ static enum protocol_error_code module_refuse_absent(const struct module *module
 enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
                                       const char **ret_text)
 {
-    const struct module_token *known = module_login_find(module, key->token);
-
     if (module->agent->is_stopping) {
         *ret_text = "the agent is ending";
         return PROTOCOL_E_BUSY;
     }
     if (key->is_absent)
         return module_refuse_absent(module, key->token, ret_text);
-    if (known && known->is_locked_by_person)
+    if (module_key_is_locked_by_person(module, key->hash))
         return module_refuse_locked(module, key->token, ret_text);
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, key->hash))
             return 0;
     }
-    if (module_is_starting(module))
+    if (module_is_starting(module) || module_start_on_demand(module))
         return 0;
     if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
         *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
@@ -191,7 +189,7 @@ static struct worker *module_choose_worker(const struct module *module,
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state != WORKER_STATE_READY)
             continue;
-        const struct inventory_key *key = worker_get_usable_key(worker, request->key_hash);
+        const struct inventory_key *key = module_choose_key(module, worker, request);
         if (!key)
             continue;
         *ret_may_come = true;
@@ -359,9 +357,8 @@ static void module_note_context_pin(struct module *module, const struct worker *
                                     const struct sign_request *request,
                                     const struct worker_reply *reply)
 {
-    const struct inventory_key *key = inventory_find_key(worker->inventory, request->key_hash);
     const struct inventory_token *token =
-        key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+        inventory_find_token(worker->inventory, request->worker_token);
     char text[PROTOCOL_TEXT_MAX / 2];
 
     if (token)

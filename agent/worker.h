@@ -83,6 +83,7 @@ struct worker {
     struct {
         struct sign_request *request; /* NULL: the slot is free */
         uint32_t seq;
+        uint32_t token; /* number of the one that signs */
         uint64_t sent_us;
     } slots[WORKER_WINDOW_MAX];
     size_t in_flight;
@@ -146,6 +147,9 @@ bool worker_has_room(const struct worker *worker);
 /** worker_get_usable_key() - the key, if this worker can sign with it now; else NULL. */
 const struct inventory_key *worker_get_usable_key(const struct worker *worker,
                                                   const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+/** worker_get_token_load() - how many requests are with it for a token. */
+size_t worker_get_token_load(const struct worker *worker, uint32_t token);
 
 /**
  * worker_send_sign() - hand a request over

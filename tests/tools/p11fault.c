@@ -470,6 +470,8 @@ static CK_RV sign_with_faults(const struct signing *signing, CK_BYTE *signature,
         rv = outcome.rv;
     } else {
         rv = sign_real(signing, signature, signature_len);
+        if (rv == CKR_OK && signature)
+            fault_token_count_signature(signing->session);
         if (rv == CKR_OK && outcome.damaged)
             fault_damage(outcome.damage, signature, room, signature_len);
     }

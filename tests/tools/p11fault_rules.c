@@ -244,6 +244,7 @@ static bool *find_switch(const char *word, struct fault_settings *settings)
         {"no-public-objects", &settings->no_public_objects},
         {"no-public-keys", &settings->no_public_keys},
         {"pinpad", &settings->pinpad},
+        {"count-signatures", &settings->count_signatures},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(switches); i++)

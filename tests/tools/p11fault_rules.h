@@ -19,6 +19,7 @@
  *   max-sessions N              so many sessions, in all processes together: CKR_SESSION_COUNT; the
  *                               first number in $P11FAULT_CTL.sessions is the most ever asked for
  *   drop-sessions IDLE_MS       sessions that no call has used for so long are closed
+ *   count-signatures            each adds a byte to $P11FAULT_CTL.signed-LABEL
  *   serial LABEL NEWSERIAL      the token with that label has this serial number: it is another
  *   reader LABEL NAME           the slot of that token has this description
  *
@@ -113,6 +114,7 @@ struct fault_settings {
     bool no_public_keys;
     uint8_t found_id; /* 0: searches are as they are */
     bool pinpad;
+    bool count_signatures;
     unsigned int pinpad_wait_ms;
     unsigned int max_sessions;     /* 0: no limit */
     unsigned int drop_sessions_ms; /* 0: never */

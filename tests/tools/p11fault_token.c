@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SLOTS_MAX 64
 #define EVENT_POLL_NS 20000000L
@@ -87,6 +88,21 @@ CK_RV fault_token_enter(CK_SESSION_HANDLE session)
 void fault_token_leave(void)
 {
     (void)pthread_rwlock_unlock(&sessions_lock);
+}
+
+void fault_token_count_signature(CK_SESSION_HANDLE session)
+{
+    struct fault_settings settings;
+    char suffix[FAULT_LABEL_LEN + sizeof(".signed-")] = ".signed-";
+    CK_SESSION_INFO info;
+
+    fault_rules_settings(&settings);
+    if (!settings.count_signatures || real->C_GetSessionInfo(session, &info) != CKR_OK)
+        return;
+    fault_token_label(info.slotID, suffix + sizeof(".signed-") - 1);
+    _cleanup_close_ int fd = fault_rules_open(suffix);
+    if (fd >= 0 && lseek(fd, 0, SEEK_END) >= 0)
+        (void)!write(fd, "+", 1);
 }
 
 CK_ULONG fault_token_filter(CK_SLOT_ID *slots, CK_ULONG count)

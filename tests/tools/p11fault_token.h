@@ -28,6 +28,9 @@ bool fault_token_is_removed(CK_SLOT_ID slot);
 CK_RV fault_token_enter(CK_SESSION_HANDLE session) _must_check_;
 void fault_token_leave(void);
 
+/** fault_token_count_signature() - for `count-signatures`; after one was made in the session. */
+void fault_token_count_signature(CK_SESSION_HANDLE session);
+
 /** fault_token_filter() - take removed tokens off a list of slots. Return: how many are left. */
 CK_ULONG fault_token_filter(CK_SLOT_ID *slots, CK_ULONG count);
 

@@ -802,6 +802,17 @@ static void test_idle_sessions_are_dropped(void **state)
     assert_int_equal(info.state, CKS_RO_PUBLIC_SESSION);
 }
 
+static void test_signatures_are_counted_by_token(void **state)
+{
+    struct stat counted;
+
+    set_rules("count-signatures");
+    assert_signs(*state);
+    assert_signs(*state);
+    assert_int_equal(stat(path_of("ctl.signed-" TOKEN_LABEL), &counted), 0);
+    assert_int_equal(counted.st_size, 2);
+}
+
 static void test_serial_and_reader_are_others(void **state)
 {
     const struct fixture *fixture = *state;
@@ -854,6 +865,7 @@ int main(void)
         TEST(test_sessions_are_counted_over_processes),
         TEST(test_idle_sessions_are_dropped),
         TEST(test_serial_and_reader_are_others),
+        TEST(test_signatures_are_counted_by_token),
         TEST(test_spam_has_its_length),
         TEST(test_process_state_is_changed),
         TEST(test_unknown_rule_is_reported),
