@@ -13,6 +13,7 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/notice.h"
 #include "agent/session.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
@@ -119,6 +120,7 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
     is_busy |= agent_check_requests(agent, now_ms);
     is_busy |= agent_check_modules(agent, now_ms);
     is_busy |= agent_check_connections(agent, now_ms);
+    touch_check(agent);
     agent_free_retired(agent);
     if (!agent->is_settled && now_ms - agent->started_ms > AGENT_SETTLE_MS)
         agent_settle(agent);
@@ -139,6 +141,12 @@ void agent_check_settled(struct agent *agent)
     agent_settle(agent);
 }
 
+/* Who waits for what names a user's programs: not for other users. */
+static bool agent_may_tell(const struct agent *agent, const struct peer *peer, uint32_t kind)
+{
+    return kind != EVENT_WAITING || peer->uid == agent->uid || peer->uid == 0;
+}
+
 void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, const char *text)
 {
     list_for_each_safe (link, &agent->connections) {
@@ -149,7 +157,8 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
             .subject = wire_span_from_text(subject),
             .text = wire_span_from_text(text),
         };
-        if (!connection->subscription_id || !(connection->subscription_mask & kind))
+        if (!connection->subscription_id || !(connection->subscription_mask & kind) ||
+            !agent_may_tell(agent, connection->peer, kind))
             continue;
         if (protocol_event_encode(&connection->output, &event))
             connection->is_closing = true;
@@ -412,6 +421,7 @@ static void agent_reload(struct agent *agent)
     agent_apply_modules(agent);
     agent_keys_changed(agent);
     agent_dismiss_strangers(agent);
+    notice_board_enable(agent->notices, agent->config->notify);
     log_info("the configuration was loaded");
 }
 
@@ -589,6 +599,8 @@ int agent_new(const char *config_file, struct agent **ret_agent)
     list_init(&agent->retired);
     list_init(&agent->sign_requests);
     refusals_init(&agent->refusals);
+    waiting_list_init(&agent->waiting);
+    touch_memory_init(&agent->touch);
     agent->uid = geteuid();
     agent->started_ms = clock_monotonic_ms();
     agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -613,9 +625,12 @@ int agent_start(struct agent *agent, const char *socket_path)
 
     if (r)
         return r < 0 ? r : AGENT_E_REFUSED;
-    r = session_watch_new(agent, &agent->session);
+    r = notice_board_new(agent->event, &agent->notices);
+    if (!r)
+        r = session_watch_new(agent, &agent->session);
     if (r)
         return r;
+    notice_board_enable(agent->notices, agent->config->notify);
     agent_start_modules(agent);
     return 0;
 }
@@ -656,6 +671,9 @@ struct agent *agent_free(struct agent *agent)
     list_for_each_safe (link, &agent->connections)
         (void)connection_free(list_entry(link, struct connection, link));
     agent_free_retired(agent);
+    agent->notices = notice_board_free(agent->notices);
+    waiting_list_deinit(&agent->waiting);
+    touch_memory_deinit(&agent->touch);
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);

@@ -15,7 +15,9 @@
 #include "agent/list.h"
 #include "agent/peer.h"
 #include "agent/refusals.h"
+#include "agent/touch.h"
 #include "agent/user.h"
+#include "agent/waiting.h"
 #include "common/frame.h"
 #include "common/lookout.h"
 
@@ -62,6 +64,9 @@ struct agent {
     struct list sign_requests; /* every one that is queued or with a worker */
     struct discovery *discovery;
     struct session_watch *session; /* what logind says; NULL before agent_start() */
+    struct waiting_list waiting;
+    struct touch_memory touch;
+    struct notice_board *notices; /* for a person at a desktop; NULL before agent_start() */
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;

@@ -207,6 +207,7 @@ int config_load(const char *file, config_report_fn report, void *userdata,
     if (!config)
         return -ENOMEM;
     config->ref_count = 1;
+    config->notify = true;
     int r = config_file_read_all(config, file, report, userdata, &has_problem);
     if (r)
         return r;

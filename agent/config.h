@@ -86,6 +86,7 @@ struct config {
     unsigned int ref_count;
     char *file;         /* where a person adds to it; NULL: it is not made from files */
     bool is_discovered; /* made from what p11-kit knows, not from files */
+    bool notify;        /* desktop notifications */
     enum config_audit audit;
     char *audit_path;
     uid_t users[CONFIG_USERS_MAX]; /* beside the agent's own uid */

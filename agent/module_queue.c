@@ -10,6 +10,7 @@
 #include "agent/module_login.h"
 #include "agent/pin_source.h"
 #include "agent/sign_request.h"
+#include "agent/touch.h"
 #include "common/escape.h"
 #include "common/log.h"
 
@@ -336,6 +337,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
 
     request->is_with_worker = false;
     lookout_end(&module->agent->lookout);
+    touch_note_reply(worker, request, reply->result == WORKER_OK);
     if (request->pin_source &&
         (reply->result == WORKER_E_PIN || reply->result == WORKER_E_PIN_BLOCKED))
         module_note_context_pin(module, worker, request, reply);
@@ -369,6 +371,7 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
 
     while ((request = worker_steal_request(worker, &was_signing))) {
         request->is_with_worker = false;
+        touch_end(request);
         if (!was_signing && !request->is_answered && request->item.line &&
             request->attempts < MODULE_ATTEMPTS_MAX)
             fair_queue_put_back(&module->queue, &request->item);

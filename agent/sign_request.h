@@ -37,6 +37,7 @@ struct sign_request {
     uint64_t deadline_ms;  /* CLOCK_BOOTTIME */
     unsigned int attempts; /* how often it was with a worker */
     bool is_with_worker;
+    bool is_told;     /* that it may wait for a touch */
     bool is_answered; /* the client has its reply, or left; only the audit line is due */
     struct pin_source *pin_source; /* of an always-authenticate key */
     uint8_t digest[DIGEST_LEN_MAX];

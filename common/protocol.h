@@ -99,8 +99,9 @@ enum event_kind {
     EVENT_KEYS_CHANGED = 1u << 0,
     EVENT_TOKEN_CHANGED = 1u << 1,
     EVENT_MODULE_CHANGED = 1u << 2,
+    EVENT_WAITING = 1u << 3, /* something waits for a person, or does so no longer */
 };
-#define EVENT_ALL (EVENT_KEYS_CHANGED | EVENT_TOKEN_CHANGED | EVENT_MODULE_CHANGED)
+#define EVENT_ALL (EVENT_KEYS_CHANGED | EVENT_TOKEN_CHANGED | EVENT_MODULE_CHANGED | EVENT_WAITING)
 
 /* HELLO: the only message without a request id. */
 struct protocol_hello {

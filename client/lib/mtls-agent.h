@@ -327,6 +327,9 @@ enum mtls_agent_event_kind {
     MTLS_AGENT_EVENT_KEYS = 1,   /* keys or certificates */
     MTLS_AGENT_EVENT_TOKEN = 2,  /* a token came, went, was unlocked or locked */
     MTLS_AGENT_EVENT_MODULE = 4, /* the state of a module */
+    MTLS_AGENT_EVENT_WAITING =
+        8, /* a key waits for a person (a touch, a token, a PIN): the text says for what and for
+              whom; the text "done": it waits no longer. Told to the agent's own user and root. */
 };
 
 struct mtls_agent_event {
