@@ -11,7 +11,7 @@ from harness import main
 
 @needs_bus
 class NoticeTest(BusTest):
-    SLOW = "C_Sign delay 1200"
+    SLOW = "C_Sign delay 1500"
 
     def setUp(self):
         self.the_bus = self.bus()
@@ -121,7 +121,7 @@ class TestConfiguration(NoticeTest):
         token, agent = self.touchy(sections="[agent]\nnotify = no\n")
         self.sign(agent, token)
         agent.reload(agent.config_file.read_text().replace("notify = no", "notify = yes"))
-        token.rules("hardware", "C_Sign delay 2500")
+        token.rules("hardware", "C_Sign delay 4000")
         self.sign(agent, token)
         self.shown(desktop)
         desktop.wait("close 1")  # 1: it was the first
