@@ -502,7 +502,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
     (void)sd_notify(0, "STOPPING=1");
     agent->is_stopping = true;
     agent->listener = listener_free(agent->listener);
-    int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_BOOTTIME,
+    int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_MONOTONIC,
                                        (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
                                        agent);
     if (r >= 0)
@@ -512,7 +512,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
 
 static int agent_add_timers(struct agent *agent)
 {
-    int r = sd_event_add_time(agent->event, &agent->tick, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(agent->event, &agent->tick, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               agent_handle_tick, agent);
 
     if (r >= 0)

@@ -613,7 +613,7 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
     module->config = config;
     module->state = MODULE_STATE_STARTING;
     (void)module_certs_changed(module);
-    int r = sd_event_add_time(agent->event, &module->restart, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(agent->event, &module->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               module_handle_restart, module);
     if (r >= 0)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);

@@ -34,7 +34,7 @@ struct sign_request {
     const struct scheme *scheme;
     uint32_t kind;
     uint64_t received_us;
-    uint64_t deadline_ms;  /* CLOCK_BOOTTIME */
+    uint64_t deadline_ms;  /* CLOCK_MONOTONIC */
     unsigned int attempts; /* how often it was with a worker */
     bool is_with_worker;
     bool is_told;     /* that it may wait for a touch */
