@@ -355,7 +355,7 @@ static void notice_connect(struct notice_board *board)
 
 void notice_board_enable(struct notice_board *board, bool enabled)
 {
-    if (board->is_enabled == enabled)
+    if (!board || board->is_enabled == enabled)
         return;
     board->is_enabled = enabled;
     /* The connection stays, for answers that are still to come. */

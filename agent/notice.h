@@ -26,6 +26,7 @@ struct notice_board *notice_board_free(struct notice_board *board);
 
 /**
  * notice_board_enable() - `[agent] notify`: whether anybody is shown anything
+ * @board:      NULL: nothing happens
  *
  * Notes stay on the board, and are shown once it is enabled again.
  */
