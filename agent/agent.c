@@ -14,6 +14,7 @@
 #include "agent/listener.h"
 #include "agent/module.h"
 #include "agent/module_readers.h"
+#include "agent/notice.h"
 #include "agent/readers.h"
 #include "agent/session.h"
 #include "agent/sign_request.h"
@@ -123,6 +124,7 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
     is_busy |= agent_check_requests(agent, now_ms);
     is_busy |= agent_check_modules(agent, now_ms);
     is_busy |= agent_check_connections(agent, now_ms);
+    touch_check(agent);
     agent_free_retired(agent);
     if (!agent->is_settled && now_ms - agent->started_ms > AGENT_SETTLE_MS)
         agent_settle(agent);
@@ -143,6 +145,16 @@ void agent_check_settled(struct agent *agent)
     agent_settle(agent);
 }
 
+/* Who waits for what names a user's programs: not for other users. */
+static bool agent_tells(const struct agent *agent, const struct connection *connection,
+                        uint32_t kind)
+{
+    uid_t uid = connection->peer->uid;
+
+    return connection->subscription_id && (connection->subscription_mask & kind) &&
+           (kind != EVENT_WAITING || uid == agent->uid || uid == 0);
+}
+
 void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, const char *text)
 {
     list_for_each_safe (link, &agent->connections) {
@@ -153,7 +165,7 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
             .subject = wire_span_from_text(subject),
             .text = wire_span_from_text(text),
         };
-        if (!connection->subscription_id || !(connection->subscription_mask & kind))
+        if (!agent_tells(agent, connection, kind))
             continue;
         if (protocol_event_encode(&connection->output, &event))
             connection->is_closing = true;
@@ -163,23 +175,12 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
 
 bool agent_person_is_told(const struct agent *agent)
 {
+    if (agent->notices && notice_can_show(agent->notices))
+        return true;
     list_for_each (link, &agent->connections)
-        if (list_entry(link, struct connection, link)->subscription_mask & EVENT_WAITING)
+        if (agent_tells(agent, list_entry(link, struct connection, link), EVENT_WAITING))
             return true;
     return false;
-}
-
-void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
-                        const char *text)
-{
-    (void)reason;
-    agent_broadcast(agent, EVENT_WAITING, subject, text);
-}
-
-void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject)
-{
-    (void)reason;
-    agent_broadcast(agent, EVENT_WAITING, subject, "over");
 }
 
 static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring)
@@ -436,6 +437,7 @@ static void agent_reload(struct agent *agent)
     agent_apply_modules(agent);
     agent_keys_changed(agent);
     agent_dismiss_strangers(agent);
+    notice_board_enable(agent->notices, agent->config->notify);
     log_info("the configuration was loaded");
 }
 
@@ -517,7 +519,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
     agent->is_stopping = true;
     agent->listener = listener_free(agent->listener);
     hold_fail_all(agent);
-    int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_BOOTTIME,
+    int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_MONOTONIC,
                                        (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
                                        agent);
     if (r >= 0)
@@ -527,7 +529,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
 
 static int agent_add_timers(struct agent *agent)
 {
-    int r = sd_event_add_time(agent->event, &agent->tick, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(agent->event, &agent->tick, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               agent_handle_tick, agent);
 
     if (r >= 0)
@@ -626,6 +628,8 @@ int agent_new(const char *config_file, struct agent **ret_agent)
     list_init(&agent->retired);
     list_init(&agent->sign_requests);
     refusals_init(&agent->refusals);
+    waiting_list_init(&agent->waiting);
+    touch_memory_init(&agent->touch);
     agent->uid = geteuid();
     agent->started_ms = clock_monotonic_ms();
     agent->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -650,9 +654,12 @@ int agent_start(struct agent *agent, const char *socket_path)
 
     if (r)
         return r < 0 ? r : AGENT_E_REFUSED;
-    r = session_watch_new(agent, &agent->session);
+    r = notice_board_new(agent->event, &agent->notices);
+    if (!r)
+        r = session_watch_new(agent, &agent->session);
     if (r)
         return r;
+    notice_board_enable(agent->notices, agent->config->notify);
     agent_start_modules(agent);
     return 0;
 }
@@ -694,6 +701,9 @@ struct agent *agent_free(struct agent *agent)
         (void)connection_free(list_entry(link, struct connection, link));
     agent_free_retired(agent);
     agent->readers = readers_free(agent->readers);
+    agent->notices = notice_board_free(agent->notices);
+    waiting_list_deinit(&agent->waiting);
+    touch_memory_deinit(&agent->touch);
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);

@@ -15,7 +15,9 @@
 #include "agent/list.h"
 #include "agent/peer.h"
 #include "agent/refusals.h"
+#include "agent/touch.h"
 #include "agent/user.h"
+#include "agent/waiting.h"
 #include "common/frame.h"
 #include "common/lookout.h"
 
@@ -66,6 +68,9 @@ struct agent {
     struct discovery *discovery;
     struct session_watch *session; /* what logind says; NULL before agent_start() */
     struct readers *readers;
+    struct waiting_list waiting;
+    struct touch_memory touch;
+    struct notice_board *notices; /* for a person at a desktop; NULL before agent_start() */
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;
@@ -100,18 +105,6 @@ bool agent_serves(const struct agent *agent, const struct peer *peer);
 
 /** agent_person_is_told() - somebody sees what agent_tell_waiting() says. */
 bool agent_person_is_told(const struct agent *agent);
-
-/**
- * agent_tell_waiting() - a person is waited for
- * @reason:     names this wait: it is told once, however many requests share it
- * @subject:    name of the key
- * @text:       who waits, for what, and what to do; escaped
- */
-void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
-                        const char *text);
-
-/** agent_tell_waiting_over() - nobody need come any more. */
-void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject);
 
 /** agent_watch() - something with a deadline is under way. Cheap; may be called for each request.
  */

@@ -255,8 +255,8 @@ int bus_service_new(sd_event *event, const char *address, const char *name,
     service->callbacks = callbacks;
     service->userdata = userdata;
     service->address = strdup(address);
-    int r = service->address ? sd_event_add_time_relative(event, &service->timer, CLOCK_BOOTTIME, 0,
-                                                          0, bus_service_handle_timer, service)
+    int r = service->address ? sd_event_add_time_relative(event, &service->timer, CLOCK_MONOTONIC,
+                                                          0, 0, bus_service_handle_timer, service)
                              : -ENOMEM;
     if (r < 0) {
         (void)bus_service_free(service);

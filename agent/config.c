@@ -212,6 +212,7 @@ int config_load(const char *file, config_report_fn report, void *userdata,
         return -ENOMEM;
     config->ref_count = 1;
     config->wait_ms = CONFIG_WAIT_MS_DEFAULT;
+    config->notify = true;
     int r = config_file_read_all(config, file, report, userdata, &has_problem);
     if (r)
         return r;
@@ -237,6 +238,5 @@ bool config_module_is_equal(const struct config_module *a, const struct config_m
     return config_text_is_equal(a->name, b->name) && config_text_is_equal(a->path, b->path) &&
            config_text_is_equal(a->init_args, b->init_args) && a->workers == b->workers &&
            a->timeout_ms == b->timeout_ms && a->release_ms == b->release_ms &&
-           a->max_sessions == b->max_sessions &&
-           a->verify == b->verify;
+           a->max_sessions == b->max_sessions && a->verify == b->verify;
 }

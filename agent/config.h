@@ -97,6 +97,7 @@ struct config {
     unsigned int ref_count;
     char *file;         /* where a person adds to it; NULL: it is not made from files */
     bool is_discovered; /* made from what p11-kit knows, not from files */
+    bool notify;        /* desktop notifications */
     enum config_audit audit;
     char *audit_path;
     uint32_t wait_ms;              /* how long a request may wait for a person; 0: not at all */

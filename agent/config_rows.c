@@ -58,6 +58,19 @@ static int config_set_wait(void *section, const char *value,
     return config_value_duration(value, &config->wait_ms, problem);
 }
 
+static int config_set_notify(void *section, const char *value,
+                             char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config *config = section;
+
+    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0) {
+        (void)snprintf(problem, CONFIG_PROBLEM_MAX, "write yes or no");
+        return CONFIG_E_INVALID;
+    }
+    config->notify = *value == 'y';
+    return 0;
+}
+
 static int config_set_module_path(void *section, const char *value,
                                   char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -286,6 +299,7 @@ static const struct config_row config_rows[] = {
     {SECTION_AGENT, "users", config_set_users, true},
     {SECTION_AGENT, "audit", config_set_audit, false},
     {SECTION_AGENT, "wait", config_set_wait, false},
+    {SECTION_AGENT, "notify", config_set_notify, false},
     {SECTION_MODULE, "path", config_set_module_path, false},
     {SECTION_MODULE, "workers", config_set_workers, false},
     {SECTION_MODULE, "max-sessions", config_set_max_sessions, false},

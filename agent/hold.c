@@ -8,6 +8,7 @@
 #include "agent/connection.h"
 #include "agent/module.h"
 #include "agent/sign_request.h"
+#include "agent/waiting.h"
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"

@@ -228,7 +228,7 @@ int listener_new(sd_event *event, const char *path, listener_accept_fn accept_fn
     if (r)
         return r;
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    r = sd_event_add_time(event, &listener->rest, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    r = sd_event_add_time(event, &listener->rest, CLOCK_MONOTONIC, UINT64_MAX, 0,
                           listener_handle_rest, listener);
     if (r < 0)
         return r;

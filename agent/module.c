@@ -23,7 +23,7 @@
 #define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
 #define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
-#define MODULE_DEMAND_MS 500u  /* between starts that requests ask for in a pause */
+#define MODULE_DEMAND_MS 500u        /* between starts that requests ask for in a pause */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
 
@@ -697,7 +697,7 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
     module->config = config;
     module->state = MODULE_STATE_STARTING;
     (void)module_certs_changed(module);
-    int r = sd_event_add_time(agent->event, &module->restart, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(agent->event, &module->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               module_handle_restart, module);
     if (r >= 0)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);

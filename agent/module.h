@@ -56,9 +56,9 @@ struct module {
     sd_event_source *restart;
     sd_event_source *release; /* the end of an idle time */
     uint64_t used_ms;         /* when it was last asked for something */
-    uint64_t started_ms;   /* when its last worker was started */
-    bool has_declined;     /* that worker said why the module cannot be used now */
-    unsigned int failures; /* in a row, without a signature between them */
+    uint64_t started_ms;      /* when its last worker was started */
+    bool has_declined;        /* that worker said why the module cannot be used now */
+    unsigned int failures;    /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
     bool uses_pcsc;       /* its tokens come and go with readers */

@@ -12,6 +12,7 @@
 #include "agent/module_release.h"
 #include "agent/pin_source.h"
 #include "agent/sign_request.h"
+#include "agent/touch.h"
 #include "common/escape.h"
 #include "common/log.h"
 
@@ -374,6 +375,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
 
     request->is_with_worker = false;
     lookout_end(&module->agent->lookout);
+    touch_note_reply(worker, request, reply->result == WORKER_OK);
     if (request->pin_source &&
         (reply->result == WORKER_E_PIN || reply->result == WORKER_E_PIN_BLOCKED))
         module_note_context_pin(module, worker, request, reply);
@@ -411,6 +413,7 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
 
     while ((request = worker_steal_request(worker, &was_signing))) {
         request->is_with_worker = false;
+        touch_end(request);
         if (!was_signing && sign_request_move(request))
             continue;
         if (!was_signing && module_may_try_again(module, request))

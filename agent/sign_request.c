@@ -12,6 +12,7 @@
 #include "agent/pin_source.h"
 #include "agent/policy.h"
 #include "agent/remedy.h"
+#include "agent/touch.h"
 #include "common/clock.h"
 #include "common/der_ecdsa.h"
 
@@ -37,6 +38,7 @@ static void sign_request_audit(const struct sign_request *request, uint32_t code
 
 static void sign_request_free(struct sign_request *request)
 {
+    touch_end(request);
     connection_remove_request(&request->request);
     list_remove(&request->link);
     hold_end(request);

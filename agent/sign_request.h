@@ -36,12 +36,13 @@ struct sign_request {
     const struct scheme *scheme;
     uint32_t kind;
     uint64_t received_us;
-    uint64_t deadline_ms;  /* CLOCK_BOOTTIME */
+    uint64_t deadline_ms;  /* CLOCK_MONOTONIC */
     unsigned int attempts; /* how often it was with a worker */
     unsigned int moves;    /* how often a module gave it back */
     bool is_with_worker;
     uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
-    bool is_answered; /* the client has its reply, or left; only the audit line is due */
+    bool is_told;          /* that it may wait for a touch */
+    bool is_answered;      /* the client has its reply, or left; only the audit line is due */
     struct pin_source *pin_source; /* of an always-authenticate key */
     uint8_t digest[DIGEST_LEN_MAX];
     size_t data_len;

@@ -165,6 +165,14 @@ static void worker_note_service(struct worker *worker, uint64_t taken_us)
     worker->has_signed = true;
 }
 
+/* Threads may all be in the module, which serves them one after the other. */
+static uint64_t worker_began_us(const struct worker *worker, size_t slot)
+{
+    uint64_t sent_us = worker->slots[slot].sent_us;
+
+    return sent_us > worker->replied_us ? sent_us : worker->replied_us;
+}
+
 static int worker_handle_sign_reply(struct worker *worker, struct wire_span body)
 {
     struct worker_reply reply;
@@ -176,12 +184,15 @@ static int worker_handle_sign_reply(struct worker *worker, struct wire_span body
     struct sign_request *request = worker->slots[slot].request;
     if (!request || worker->slots[slot].seq != reply.seq)
         return WIRE_E_MALFORMED;
+    uint64_t now_us = clock_monotonic_us();
     /* With several in the worker's queue the time since sending is not that of one signature. */
     if (reply.result == WORKER_OK)
         worker_note_service(worker,
-                            (clock_monotonic_us() - worker->slots[slot].sent_us) /
+                            (now_us - worker->slots[slot].sent_us) /
                                 ((worker->in_flight + worker->threads - 1) / worker->threads));
     request->worker_token = worker->slots[slot].token;
+    worker->taken_us = now_us - worker_began_us(worker, slot);
+    worker->replied_us = now_us;
     worker->slots[slot].request = NULL;
     worker->in_flight--;
     atomic_store_explicit(&worker->ledger->slots[slot], WORKER_SLOT_FREE, memory_order_relaxed);
@@ -639,6 +650,26 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
         return request;
     }
     return NULL;
+}
+
+struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *ret_since_us)
+{
+    const uint64_t none = UINT64_MAX;
+    uint64_t oldest_us = none;
+    size_t found = 0;
+
+    for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++) {
+        if (!worker->slots[i].request || worker->slots[i].sent_us >= oldest_us ||
+            atomic_load_explicit(&worker->ledger->slots[i], memory_order_acquire) !=
+                WORKER_SLOT_SIGNING)
+            continue;
+        oldest_us = worker->slots[i].sent_us;
+        found = i;
+    }
+    if (oldest_us == none)
+        return NULL;
+    *ret_since_us = worker_began_us(worker, found);
+    return worker->slots[found].request;
 }
 
 bool worker_may_have_tried_pin(const struct worker *worker)

@@ -87,6 +87,8 @@ struct worker {
         uint64_t sent_us;
     } slots[WORKER_WINDOW_MAX];
     size_t in_flight;
+    uint64_t replied_us;       /* when the last signature was answered */
+    uint64_t taken_us;         /* of which this time was its own, not that of those before it */
     uint32_t threads;          /* that sign at the same time */
     uint32_t hardware_threads; /* if it turns out to serve hardware */
     uint32_t service_us;       /* moving average of one signature */
@@ -168,6 +170,14 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
  * Return: the request, or NULL when none is left.
  */
 struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_signing);
+
+/**
+ * worker_get_signing() - the request that the module has had for the longest time
+ * @ret_since_us: filled: since when the module may have been busy with it alone
+ *
+ * Return: borrowed; NULL: the module has none.
+ */
+struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *ret_since_us);
 
 /** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login. */
 bool worker_may_have_tried_pin(const struct worker *worker);

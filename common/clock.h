@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time for deadlines: CLOCK_BOOTTIME, which no one can set and which goes on during suspend.
- * Certificate validity is the only use of the real-time clock and does not go through here.
+ * Time for deadlines: CLOCK_MONOTONIC, which no one can set and which stands still while the system
+ * sleeps. A deadline is time in which something could have been done: whoever slept is not late.
+ * How long a secret may be kept is another matter, there sleep counts. Certificate validity is the
+ * only use of the real-time clock and does not go through here.
  */
 #ifndef MTLS_COMMON_CLOCK_H
 #define MTLS_COMMON_CLOCK_H
@@ -19,16 +21,22 @@ static inline uint64_t clock_now_us(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-/** clock_monotonic_us() - microseconds of CLOCK_BOOTTIME. */
+/** clock_monotonic_us() - microseconds of CLOCK_MONOTONIC. */
 static inline uint64_t clock_monotonic_us(void)
 {
-    return clock_now_us(CLOCK_BOOTTIME);
+    return clock_now_us(CLOCK_MONOTONIC);
 }
 
-/** clock_monotonic_ms() - milliseconds of CLOCK_BOOTTIME. */
+/** clock_monotonic_ms() - milliseconds of CLOCK_MONOTONIC. */
 static inline uint64_t clock_monotonic_ms(void)
 {
     return clock_monotonic_us() / 1000u;
+}
+
+/** clock_with_sleep_ms() - milliseconds of CLOCK_BOOTTIME: for how long something is kept. */
+static inline uint64_t clock_with_sleep_ms(void)
+{
+    return clock_now_us(CLOCK_BOOTTIME) / 1000u;
 }
 
 /**

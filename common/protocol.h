@@ -111,7 +111,7 @@ enum event_kind {
     EVENT_KEYS_CHANGED = 1u << 0,
     EVENT_TOKEN_CHANGED = 1u << 1,
     EVENT_MODULE_CHANGED = 1u << 2,
-    EVENT_WAITING = 1u << 3, /* a person is waited for: who subscribes shows it to one */
+    EVENT_WAITING = 1u << 3, /* a key waits for a person, or does so no longer */
 };
 #define EVENT_ALL (EVENT_KEYS_CHANGED | EVENT_TOKEN_CHANGED | EVENT_MODULE_CHANGED | EVENT_WAITING)
 

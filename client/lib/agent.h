@@ -28,7 +28,7 @@ void agent_unlock(struct mtls_agent *agent);
 
 /**
  * agent_get_connection() - the shared connection, made if there is none
- * @deadline_us:    on CLOCK_BOOTTIME
+ * @deadline_us:    on CLOCK_MONOTONIC
  * @ret_connection: filled with a reference of its own: connection_unref()
  * @ret_retry:      as for connection_new()
  *

@@ -62,7 +62,7 @@ int call_run(struct mtls_agent *agent, struct call *call) _must_check_;
 
 /**
  * call_run_until() - the same, with a deadline that several calls share
- * @deadline_us: on CLOCK_BOOTTIME
+ * @deadline_us: on CLOCK_MONOTONIC
  */
 int call_run_until(struct mtls_agent *agent, struct call *call, uint64_t deadline_us) _must_check_;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a call as a point of CLOCK_BOOTTIME in microseconds (common/clock.h), and what system
+ * The end of a call as a point of CLOCK_MONOTONIC in microseconds (common/clock.h), and what system
  * calls want instead: the time that is left.
  */
 #ifndef MTLS_CLIENT_DEADLINE_H

@@ -348,7 +348,8 @@ enum mtls_agent_event_kind {
     MTLS_AGENT_EVENT_KEYS = 1,   /* keys or certificates */
     MTLS_AGENT_EVENT_TOKEN = 2,  /* a token came, went, was unlocked or locked */
     MTLS_AGENT_EVENT_MODULE = 4, /* the state of a module */
-    /* A person is waited for: to put a token in, to give a PIN, to touch. Requests wait only where
+    /* A key waits for a person: for a touch, a token, a PIN. The text says for what and for whom;
+     * "done": it waits no longer. Told to the agent's own user and root. Requests wait only where
      * somebody is told: subscribe to this only when the text is shown to a person. */
     MTLS_AGENT_EVENT_WAITING = 8,
 };

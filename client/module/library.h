@@ -80,7 +80,7 @@ void library_wake(struct library *library);
 /**
  * library_wait() - both, until a condition of the library may hold
  * @condition:   guarded by the library's lock
- * @deadline_us: on CLOCK_BOOTTIME
+ * @deadline_us: on CLOCK_MONOTONIC
  *
  * Return: as library_resume().
  */

@@ -36,7 +36,7 @@ class CardBench:
         self.agent.wait_keys()
         self.watcher = self.agent.connect(deadline=60)
         stack.callback(self.watcher.close)
-        self.watcher.subscribe(wire.EVENT_WAITING)
+        self.watcher.subscribe(wire.WAITING)
         self.client = self.agent.connect(deadline=60)
         stack.callback(self.client.close)
         self.digest = self.card.dir / "digest"

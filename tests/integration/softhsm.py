@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,7 +201,7 @@ class TokenDir:
         lines = [f"[module {module}]", f"path = {self.module}",
                  *(f"environment = {variable}" for variable in (*own, *environment))]
         lines += [f"{name.replace('_', '-')} = {value}" for name, value in options.items()]
-        lines += [f"[token {module}]", f"uri = pkcs11:token={self.label}",
+        lines += [f"[token {module}]", f"uri = pkcs11:token={urllib.parse.quote(self.label)}",
                   f"pin = {pin or f'file:{self.pin_file}'}", ""]
         return "\n".join(lines)
 

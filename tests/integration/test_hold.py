@@ -23,7 +23,7 @@ class HoldTest(FaultTest):
     def watcher(self, agent):
         """Who shows to a person what is waited for."""
         client = self.connect(agent)
-        client.subscribe(wire.EVENT_WAITING)
+        client.subscribe(wire.WAITING)
         return client
 
     def take_out(self, agent, token):
@@ -74,12 +74,12 @@ class TestAbsentToken(HoldTest):
         watcher, client = self.watcher(agent), self.connect(agent)
         request = self.ask(client, token.keys["work"])
         event = watcher.event()
-        self.assertEqual((event.kind, event.subject), (wire.EVENT_WAITING, "work"))
+        self.assertEqual((event.kind, event.subject), (wire.WAITING, "work"))
         for part in ("python", '"demo"', "put it in", f"pid {os.getpid()}"):
             self.assertIn(part, event.text)
         token.rules()
         self.assert_signed(client, request, token.keys["work"])
-        self.assertEqual(watcher.event().text, "over")
+        self.assertEqual(watcher.event().text, "done")
 
     def test_many_wait_for_one_token_and_it_is_told_once(self):
         token, agent = self.absent()
@@ -90,8 +90,8 @@ class TestAbsentToken(HoldTest):
         token.rules()
         for client, request in zip(clients, requests):
             self.assert_signed(client, request, token.keys["work"])
-        self.assertNotEqual(watcher.event().text, "over")
-        self.assertEqual(watcher.event().text, "over")
+        self.assertNotEqual(watcher.event().text, "done")
+        self.assertEqual(watcher.event().text, "done")
         with self.assertRaises(TimeoutError):
             watcher.event(deadline=0.2)
 
@@ -110,7 +110,7 @@ class TestAbsentToken(HoldTest):
         text = self.assert_error(client, self.ask(client, token.keys["work"], 300), Code.TIMEOUT)
         self.assertIn("put it in", text)
         watcher.event()
-        self.assertEqual(watcher.event().text, "over")
+        self.assertEqual(watcher.event().text, "done")
 
     def test_no_wait_when_the_configuration_says_so(self):
         token, agent = self.absent(sections="[agent]\nwait = no\n")
@@ -125,7 +125,7 @@ class TestAbsentToken(HoldTest):
         self.ask(client, token.keys["work"])
         watcher.event()
         client.close()
-        self.assertEqual(watcher.event().text, "over")
+        self.assertEqual(watcher.event().text, "done")
         signatures = token.calls("C_Sign")
         token.rules()
         agent.wait_keys()
@@ -198,7 +198,7 @@ class TestLockedToken(HoldTest):
         for client, request in zip(clients, requests):
             self.assert_signed(client, request, token.keys["work"])
         self.assertEqual(token.calls("C_Login"), 1)
-        self.assertEqual(watcher.event().text, "over")
+        self.assertEqual(watcher.event().text, "done")
 
     def test_absent_first_and_locked_then(self):
         token, agent = self.locked()
@@ -207,7 +207,7 @@ class TestLockedToken(HoldTest):
         request = self.ask(client, token.keys["work"])
         self.assertIn("put it in", watcher.event().text)
         token.rules()
-        self.assertEqual(watcher.event().text, "over")
+        self.assertEqual(watcher.event().text, "done")
         self.assertIn("mtls unlock", watcher.event().text)
         with agent.connect() as person:
             person.unlock(token.pin)
@@ -335,7 +335,7 @@ class TestWatch(HoldTest):
         self.assertIn("waits to use key work", self.line())
         token.rules()
         lines = {self.line()[10:] for _ in range(2)}
-        self.assertEqual(lines, {"over", "work: ready (token demo)"})
+        self.assertEqual(lines, {"done", "work: ready (token demo)"})
         self.assert_signed(client, request, token.keys["work"])
 
     def test_json_and_an_agent_that_is_restarted(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wall clock jumps by years: no deadline, no pause and no timer may follow it."""
+"""The wall clock jumps by years, the system sleeps: no deadline, no pause, no timer may follow."""
 
 import contextlib
 import os
@@ -36,10 +36,13 @@ class TestClock(FaultTest):
         self.key = self.the_token.keys["work"]
         self.the_agent = self.agent(start=False)
         self.clock = self.the_agent.dir / "clock"
-        self.clock.write_text("0")
+        self.slept = self.the_agent.dir / "slept"
+        for file in (self.clock, self.slept):
+            file.write_text("0")
 
     def start(self):
-        environment = [f"LD_PRELOAD={INTERPOSE}", f"INTERPOSE_CLOCK={self.clock}"]
+        environment = [f"LD_PRELOAD={INTERPOSE}", f"INTERPOSE_CLOCK={self.clock}",
+                       f"INTERPOSE_SLEEP={self.slept}"]
         self.the_agent.configure(
             self.the_token.config(workers=1, timeout="5s", environment=environment) +
             f"[agent]\naudit = file:{self.the_agent.audit_file}\n")
@@ -88,6 +91,27 @@ class TestClock(FaultTest):
                 self.assertLess(time.monotonic() - start, 1.8)
                 self.the_token.rules()
                 self.assertTrue(self.sign(client))
+
+    @needs_no_sanitizer
+    def test_sleep_is_nobodys_time(self):
+        """What had begun before a night's sleep goes on after it, within the time that it had left."""
+        client, idle, begun = self.start(), self.connect(self.the_agent), self.connect(
+            self.the_agent)
+        begun.send(wire.status(1)[:-1])
+        self.the_token.rules("C_Sign delay 2000")
+        client.send(wire.sign(9000, self.key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                              tls_messages.certificate_verify(), 20_000))
+        self.the_token.wait_calls("C_Sign", 1)
+        workers = self.the_agent.workers()
+        self.slept.write_text(str(9 * 3600))
+        self.assertIsInstance(client.wait(9000), wire.SignReply)
+        self.assertEqual(self.the_agent.workers(), workers)
+        begun.send(wire.status(1)[-1:])
+        self.assertIsInstance(begun.wait(1), wire.Status)
+        self.assertEqual(len(idle.keys()), 1)
+        start = time.monotonic()
+        self.assert_refused(Code.TIMEOUT, self.sign, client, 200)  # and there are still deadlines
+        self.assertLess(time.monotonic() - start, 1.8)
 
     @needs_no_sanitizer
     def test_program_that_waits_neither_fails_nor_hangs(self):

@@ -95,9 +95,8 @@ class ModuleState(enum.IntEnum):
     RELEASED = 5
 
 
-KEYS_CHANGED, TOKEN_CHANGED, MODULE_CHANGED = 1, 2, 4
-EVENT_ALL = 7  # but for EVENT_WAITING: who subscribes to that has a person for it
-EVENT_WAITING = 8
+KEYS_CHANGED, TOKEN_CHANGED, MODULE_CHANGED, WAITING = 1, 2, 4, 8
+EVENT_ALL = 7  # but for WAITING: who subscribes to that has a person for it
 
 RSA_PKCS1_SHA256 = 0x0401
 ECDSA_SHA256 = 0x0403

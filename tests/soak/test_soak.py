@@ -81,7 +81,7 @@ class Watcher(threading.Thread):
     def __init__(self, agent, stop):
         super().__init__(daemon=True)
         self.client = agent.connect()
-        self.client.subscribe(wire.EVENT_WAITING)
+        self.client.subscribe(wire.WAITING)
         self.stop_event = stop
         self.told = 0
 

@@ -3,7 +3,9 @@
  * interpose.so, for LD_PRELOAD in tests: the kernel's less friendly answers. Every few calls a read
  * or write of a stream is cut short, or fails with EINTR or EAGAIN, as $INTERPOSE_SHORT asks; and
  * the real-time clock is off by the seconds that the file $INTERPOSE_CLOCK holds, which a test may
- * change at any time. The sequence of faults is fixed by the seed: a failure can be repeated.
+ * change at any time; likewise CLOCK_BOOTTIME by those in $INTERPOSE_SLEEP, which is what a program
+ * sees of a sleep: CLOCK_MONOTONIC stood still. The sequence of faults is fixed by the seed: a
+ * failure can be repeated.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -218,10 +220,10 @@ EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int timeout
     return real(fd, events, count, timeout);
 }
 
-/* Seconds by which the real-time clock is wrong at this moment. */
-static time_t clock_offset(void)
+/* Seconds by which a clock is wrong at this moment. */
+static time_t clock_offset(const char *variable)
 {
-    const char *path = getenv("INTERPOSE_CLOCK");
+    const char *path = getenv(variable);
     char text[32] = "";
 
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -238,7 +240,9 @@ EXPORT int clock_gettime(clockid_t clock, struct timespec *now)
 
     int r = real(clock, now);
     if (r == 0 && clock == CLOCK_REALTIME)
-        now->tv_sec += clock_offset();
+        now->tv_sec += clock_offset("INTERPOSE_CLOCK");
+    if (r == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_BOOTTIME))
+        now->tv_sec += clock_offset("INTERPOSE_SLEEP");
     return r;
 }
 
@@ -248,7 +252,7 @@ EXPORT int gettimeofday(struct timeval *restrict now, void *restrict zone)
 
     int r = real(now, zone);
     if (r == 0)
-        now->tv_sec += clock_offset();
+        now->tv_sec += clock_offset("INTERPOSE_CLOCK") + clock_offset("INTERPOSE_SLEEP");
     return r;
 }
 

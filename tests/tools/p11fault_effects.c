@@ -99,6 +99,16 @@ static void effect_close_fds(const struct fault_step *step)
         (void)close(fd);
 }
 
+/* A token does one thing at a time, however many threads ask. */
+static void effect_busy(const struct fault_step *step)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+    (void)pthread_mutex_lock(&mutex);
+    effect_delay(step);
+    (void)pthread_mutex_unlock(&mutex);
+}
+
 static void effect_chdir(const struct fault_step *step)
 {
     (void)!chdir(step->text);
@@ -147,7 +157,7 @@ static void (*const effects[])(const struct fault_step *step) = {
     [FAULT_STDERR] = effect_stderr,       [FAULT_CLOSE_FDS] = effect_close_fds,
     [FAULT_CHDIR] = effect_chdir,         [FAULT_SIGMASK] = effect_sigmask,
     [FAULT_SETLOCALE] = effect_setlocale, [FAULT_SETUID] = effect_setuid,
-    [FAULT_THREAD] = effect_thread,
+    [FAULT_THREAD] = effect_thread,       [FAULT_BUSY] = effect_busy,
 };
 
 struct fault_outcome fault_effects_run(const struct fault_plan *plan)

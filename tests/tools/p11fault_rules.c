@@ -25,6 +25,7 @@ static const struct {
     enum argument argument;
 } actions[] = {
     {"delay", FAULT_DELAY, ARGUMENT_DECIMAL},
+    {"busy", FAULT_BUSY, ARGUMENT_DECIMAL},
     {"hang", FAULT_HANG, ARGUMENT_NONE},
     {"crash", FAULT_CRASH, ARGUMENT_NONE},
     {"exit", FAULT_EXIT, ARGUMENT_NONE},

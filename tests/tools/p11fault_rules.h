@@ -46,6 +46,7 @@
 enum fault_action {
     /* before the call, in the order of the file */
     FAULT_DELAY,     /* ARG milliseconds */
+    FAULT_BUSY,      /* the same, one call after the other */
     FAULT_HANG,      /* never returns */
     FAULT_CRASH,     /* SIGSEGV */
     FAULT_EXIT,      /* exit(99), with atexit handlers */

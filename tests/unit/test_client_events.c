@@ -276,7 +276,7 @@ static void test_end_comes_after_the_last_event(void **state)
 
 static void test_masks_that_are_none(void **state)
 {
-    static const unsigned int masks[] = {0, 8, 0x80000000u, ~0u};
+    static const unsigned int masks[] = {0, 16, 0x80000000u, ~0u};
     struct mtls_agent *agent = agent_of(*state);
     struct mtls_agent_events *events = NULL;
 

@@ -21,8 +21,13 @@ static const struct {
     uint32_t mask;
     int answer;
 } masks[] = {
-    {0, WIRE_E_MALFORMED}, {EVENT_KEYS_CHANGED, 0},     {EVENT_TOKEN_CHANGED, 0},
-    {EVENT_ALL, 0},        {1u << 4, WIRE_E_MALFORMED}, {EVENT_ALL | 1u << 31, WIRE_E_MALFORMED},
+    {0, WIRE_E_MALFORMED},
+    {EVENT_KEYS_CHANGED, 0},
+    {EVENT_TOKEN_CHANGED, 0},
+    {EVENT_WAITING, 0},
+    {EVENT_ALL, 0},
+    {1u << 4, WIRE_E_MALFORMED},
+    {EVENT_ALL | 1u << 31, WIRE_E_MALFORMED},
 };
 
 static void test_event_that_is_not_of_one_kind_is_refused(void **state)
