@@ -13,6 +13,8 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/module_login.h"
+#include "agent/pin_ledger.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -126,6 +128,43 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
     else
         agent->tick_is_fast = false;
     return 0;
+}
+
+/* It waits for its token: in no queue, and with no worker. */
+static bool agent_request_waits(const struct sign_request *request, const struct module *module,
+                                const char *label)
+{
+    return !request->is_with_worker && !request->is_answered &&
+           (!request->module || request->module == module) &&
+           strcmp(request->token_label, label) == 0;
+}
+
+bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
+                           const char *label)
+{
+    list_for_each (link, &agent->sign_requests)
+        if (agent_request_waits(list_entry(link, struct sign_request, link), module, label))
+            return true;
+    return false;
+}
+
+void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
+                       enum protocol_error_code code, const char *text)
+{
+    list_for_each_safe (link, &agent->sign_requests) {
+        struct sign_request *request = list_entry(link, struct sign_request, link);
+        if (code && !fair_item_is_queued(&request->item) &&
+            agent_request_waits(request, module, label))
+            sign_request_fail(request, code, text);
+    }
+}
+
+void agent_forget_pins(struct agent *agent, const char *why)
+{
+    log_info("PINs of people are forgotten: %s", why);
+    list_for_each_safe (link, &agent->modules)
+        module_login_forget(list_entry(link, struct module, link), why);
+    agent_watch(agent);
 }
 
 void agent_check_settled(struct agent *agent)
@@ -387,6 +426,7 @@ static void agent_reload(struct agent *agent)
         log_error("the configuration was not taken; the old one stays in force");
         return;
     }
+    pin_ledger_forgive(agent->ledger);
     agent_apply_modules(agent);
     agent_keys_changed(agent);
     agent_dismiss_strangers(agent);
@@ -521,8 +561,9 @@ static int agent_prepare(struct agent *agent, const char *config_file)
         if (!agent->config_file)
             return -ENOMEM;
     }
+    agent->ledger = pin_ledger_new();
     agent->digester = digester_new();
-    if (!agent->digester)
+    if (!agent->digester || !agent->ledger)
         return -ENOMEM;
     int r = agent_load_config(agent);
     if (r)
@@ -620,6 +661,7 @@ struct agent *agent_free(struct agent *agent)
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);
+    (void)pin_ledger_free(agent->ledger);
     frame_buffer_deinit(&agent->spare_input);
     sd_event_source_disable_unref(agent->tick);
     sd_event_source_disable_unref(agent->sweep);

@@ -23,6 +23,7 @@ struct connection;
 struct discovery;
 struct listener;
 struct module;
+struct pin_ledger;
 
 #define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
 
@@ -61,6 +62,7 @@ struct agent {
     struct discovery *discovery;
     struct agent_counters counters;
     struct refusals refusals;
+    struct pin_ledger *ledger;
     uint64_t started_ms;
     uint64_t stranger_logged_ms; /* last log line about a peer that is not served */
     sd_event_source *tick;       /* deadlines */
@@ -100,6 +102,23 @@ void agent_look_again(struct agent *agent);
 
 /** agent_keys_changed() - make the keyring anew and tell subscribers. */
 void agent_keys_changed(struct agent *agent);
+
+/**
+ * agent_login_is_wanted() - a sign request waits for a token to be opened
+ * @label:      of the token
+ */
+bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
+                           const char *label);
+
+/**
+ * agent_login_ended() - a person was asked for a token's PIN
+ * @code:       0: the token is open; else what those who wait for it are answered with
+ */
+void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
+                       enum protocol_error_code code, const char *text);
+
+/** agent_forget_pins() - module_login_forget() for every module. */
+void agent_forget_pins(struct agent *agent, const char *why);
 
 /** agent_check_settled() - a module has had its first outcome. */
 void agent_check_settled(struct agent *agent);

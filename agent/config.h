@@ -60,7 +60,9 @@ struct config_token {
     char *uri;
     struct selector *selector; /* the same, parsed */
     enum config_pin pin;
-    char *pin_argument; /* path, command or credential name; NULL for ask */
+    char *pin_argument;         /* path, command or credential name; NULL for ask */
+    uint32_t pin_cache_ms;      /* an accepted PIN is kept so long; 0: not at all */
+    uint32_t pin_cache_idle_ms; /* and so long without a signature; 0: no such limit */
 };
 
 /* A certificate file's content, in DER. */
@@ -76,6 +78,7 @@ struct config_key {
     char *uri;
     struct selector *selector; /* the same, parsed */
     enum key_policy policy;
+    bool pin_cache;    /* the token's kept PIN does for each signature of this key */
     size_t cert_count; /* 0: certificate and chain come from the token */
     struct config_cert certs[PROTOCOL_CERTS_MAX];
     size_t chain_count;
@@ -88,6 +91,8 @@ struct config {
     bool is_discovered; /* made from what p11-kit knows, not from files */
     enum config_audit audit;
     char *audit_path;
+    char *pinentry;                /* program that asks people; NULL: the system's */
+    bool asks_nobody;              /* `pinentry = none` */
     uid_t users[CONFIG_USERS_MAX]; /* beside the agent's own uid */
     size_t user_count;
     struct config_module **modules;

@@ -175,24 +175,12 @@ static enum protocol_error_code module_start_pin(struct module *module, struct w
     if (!key->info.always_authenticate)
         return 0;
     const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
-    const struct config_token *config =
-        token ? module_login_find_config(module, &token->info) : NULL;
-    const struct module_token *known = token ? module_login_find(module, &token->info) : NULL;
 
-    if (!config || config->pin == CONFIG_PIN_ASK) {
-        *ret_text = "this key wants its PIN for every signature: give its [token] section a source "
-                    "(pin = file:, command: or credential:)";
-        return PROTOCOL_E_LOCKED;
+    if (!token) {
+        *ret_text = "the token is gone";
+        return PROTOCOL_E_TOKEN_GONE;
     }
-    if (known && known->pin_is_bad) {
-        *ret_text = known->text;
-        return PROTOCOL_E_PIN;
-    }
-    if (pin_source_start(module->agent->event, config, &request->pin_source, ret_fd)) {
-        *ret_text = "the PIN could not be asked for; try again";
-        return PROTOCOL_E_BUSY;
-    }
-    return 0;
+    return module_login_ask_context(module, &token->info, &request->pin_source, ret_fd, ret_text);
 }
 
 /* Hands one request to a worker. False when it has to wait. */
@@ -328,6 +316,19 @@ static void module_note_context_pin(struct module *module, const struct worker *
                                   escape_text(reply->text, text, sizeof(text)));
 }
 
+/* Only where a PIN is kept does it matter when the token last signed. */
+static void module_note_use(struct module *module, const struct worker *worker,
+                            const struct sign_request *request)
+{
+    if (!module->keeps_pin)
+        return;
+    const struct inventory_key *key = inventory_find_key(worker->inventory, request->key_hash);
+    const struct inventory_token *token =
+        key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+    if (token)
+        module_login_note_use(module, &token->info);
+}
+
 void module_on_sign_reply(struct worker *worker, struct sign_request *request,
                           const struct worker_reply *reply, void *userdata)
 {
@@ -341,6 +342,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
         module_note_context_pin(module, worker, request, reply);
     if (reply->result == WORKER_OK) {
         module_note_success(module);
+        module_note_use(module, worker, request);
         sign_request_succeed(request, reply->signature);
     } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
                request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
