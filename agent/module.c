@@ -587,6 +587,7 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
         return -ENOMEM;
     list_init(&module->link);
     list_init(&module->workers);
+    list_init(&module->context_requests);
     fair_queue_init(&module->queue);
     module->agent = agent;
     module->config_owner = config_ref(owner);
@@ -629,6 +630,7 @@ struct module *module_free(struct module *module)
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     sd_event_source_disable_unref(module->keep_timer);
+    sd_event_source_disable_unref(module->context_next);
     (void)inventory_unref(module->inventory);
     (void)inventory_unref(module->whole);
     wire_writer_deinit(&module->certs);

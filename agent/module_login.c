@@ -148,17 +148,14 @@ static void module_login_note_refused(struct module_token *token, const char *de
     module_login_note(token, "%s; use `mtls unlock`", detail);
 }
 
-/* Tries are low: what is not a person's own PIN now is not tried. */
-static bool module_login_is_risky(const struct module_token *known,
-                                  const struct worker_token *token)
+bool module_login_is_risky(const struct module_token *known, const struct worker_token *token)
 {
     return (known->flags | token->flags) &
            (WORKER_TOKEN_PIN_COUNT_LOW | WORKER_TOKEN_PIN_FINAL_TRY | WORKER_TOKEN_PIN_LOCKED);
 }
 
-static struct pin_ask module_login_make_ask(const struct module *module,
-                                            const struct worker_token *token,
-                                            const struct config_token *config)
+struct pin_ask module_login_make_ask(const struct module *module, const struct worker_token *token,
+                                     const struct config_token *config)
 {
     static const enum pin_kind kinds[] = {[CONFIG_PIN_ASK] = PIN_KIND_PROMPT,
                                           [CONFIG_PIN_FILE] = PIN_KIND_FILE,
@@ -381,41 +378,8 @@ void module_login_note_context(struct module *module, const struct worker_token 
 {
     struct module_token *known = module_login_get(module, token);
 
-    if (!known)
-        return;
-    (void)pin_ledger_end(module->agent->ledger, token, PIN_OUTCOME_REFUSED);
-    module_login_note_bad_source(known, detail);
-}
-
-enum protocol_error_code module_login_ask_context(struct module *module,
-                                                  const struct worker_token *token,
-                                                  struct pin_source **ret_source, int *ret_fd,
-                                                  const char **ret_text)
-{
-    const struct config_token *config = module_login_find_config(module, token);
-    const struct module_token *known = module_login_get(module, token);
-    struct pin_source *source = NULL;
-
-    if (!config || config->pin == CONFIG_PIN_ASK) {
-        *ret_text = "this key wants its PIN for every signature: give its [token] section a source "
-                    "(pin = file:, command: or credential:)";
-        return PROTOCOL_E_LOCKED;
-    }
-    if (known && known->pin_is_bad) {
-        *ret_text = known->text;
-        return PROTOCOL_E_PIN;
-    }
-    const struct pin_ask ask = module_login_make_ask(module, token, config);
-    int r = pin_source_new(module->agent->event, &ask, -1, NULL, NULL, &source);
-    if (!r)
-        r = pin_source_give(source, NULL, ret_fd);
-    if (r) {
-        (void)pin_source_free(source);
-        *ret_text = "the PIN could not be asked for; try again";
-        return PROTOCOL_E_BUSY;
-    }
-    *ret_source = source;
-    return 0;
+    if (known)
+        module_login_note_bad_source(known, detail);
 }
 
 enum protocol_error_code module_login_relay(struct module *module, const struct worker_token *token,

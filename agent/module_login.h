@@ -10,8 +10,6 @@
 #include "agent/module.h"
 #include "agent/worker.h"
 
-struct pin_source;
-
 #define MODULE_LOGIN_PIN_MS 60000u /* how long a source or a person may take */
 
 /**
@@ -46,18 +44,6 @@ void module_login_tell(struct module *module, const struct worker_token *token, 
 /** module_login_note_context() - the source's PIN was refused for an always-authenticate key. */
 void module_login_note_context(struct module *module, const struct worker_token *token,
                                const char *detail);
-
-/**
- * module_login_ask_context() - a PIN for one signature of an always-authenticate key
- * @ret_source: filled: owned by the caller, to be freed with the request
- * @ret_fd:     filled: read end for the worker
- *
- * Return: 0, or the code of the error to answer with; *ret_text then says why.
- */
-enum protocol_error_code module_login_ask_context(struct module *module,
-                                                  const struct worker_token *token,
-                                                  struct pin_source **ret_source, int *ret_fd,
-                                                  const char **ret_text);
 
 /** module_login_relay() - log in with what comes through a person's pipe. As module_unlock(). */
 enum protocol_error_code module_login_relay(struct module *module, const struct worker_token *token,

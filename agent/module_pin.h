@@ -33,7 +33,7 @@ struct module_pin {
 /* A person is asked for the PIN of one token; one prompt for all who wait. */
 struct module_prompt {
     pid_t pid;
-    char *program; /* escaped, like the next ones; NULL: not known */
+    char *program; /* NULL: not known, like the next ones */
     char *key;
     char *destination;
     unsigned int attempt; /* counts from 1 */
@@ -59,7 +59,36 @@ struct worker_token module_token_get_id(const struct module_token *token);
 /** module_login_resume() - a PIN is there: whoever may log in with it does. */
 void module_login_resume(struct module *module);
 
+/** module_login_make_ask() - what the configured source is asked. Borrows from both. */
+struct pin_ask module_login_make_ask(const struct module *module, const struct worker_token *token,
+                                     const struct config_token *config);
+
+/** module_login_is_risky() - tries are low: only a person's own PIN now is tried. */
+bool module_login_is_risky(const struct module_token *known, const struct worker_token *token);
+
 /* ---- module_prompt.c */
+
+#define MODULE_PROMPT_TEXT_MAX 900u /* of a dialog: it must fit a line of the pinentry protocol */
+
+/** module_prompt_say() - what the dialog says: the token @wants something. */
+void module_prompt_say(const struct module *module, const struct module_token *token,
+                       const struct prompt_context *context, const char *wants,
+                       char text[static MODULE_PROMPT_TEXT_MAX]);
+
+/** module_prompt_find_obstacle() - 0: a person may be asked now; else why not. */
+enum protocol_error_code module_prompt_find_obstacle(const struct module *module,
+                                                     const struct module_token *token,
+                                                     const struct worker_token *id,
+                                                     const char **ret_text);
+
+/**
+ * module_prompt_explain() - what those who wait are told of a dialog that gave no PIN
+ * @reason:     the dialog's own words
+ *
+ * No further dialog for a moment. Return: the code.
+ */
+enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
+                                               const char *reason, char *text, size_t size);
 
 /** module_prompt_handle_answer() - the dialog has ended, one way or the other. */
 void module_prompt_handle_answer(struct module *module, struct module_token *token);

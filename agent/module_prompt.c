@@ -17,10 +17,9 @@
 
 #define PROMPT_ATTEMPTS_MAX 3u
 #define PROMPT_PAUSE_MS 10000u /* after a dialog that gave no PIN */
-/* What a dialog shows of each: all together must fit a line of the pinentry protocol. */
+/* What a dialog shows of each: all together must fit MODULE_PROMPT_TEXT_MAX. */
 #define PROMPT_NAME_MAX 100u
 #define PROMPT_PROGRAM_MAX 160u
-#define PROMPT_TEXT_MAX 900u
 
 /* An UNLOCK without a PIN. */
 struct prompt_waiter {
@@ -43,13 +42,11 @@ static struct module_prompt *module_prompt_free(struct module_prompt *prompt)
     return NULL;
 }
 
-static int module_prompt_copy(const char *text, size_t size, char **ret_text)
+static int module_prompt_copy(const char *text, char **ret_text)
 {
-    char shown[PROMPT_PROGRAM_MAX];
-
-    if (!text || !*text)
+    if (!text)
         return 0;
-    *ret_text = strdup(escape_cstring(text, shown, size));
+    *ret_text = strdup(text);
     return *ret_text ? 0 : -ENOMEM;
 }
 
@@ -61,9 +58,9 @@ static struct module_prompt *module_prompt_new(const struct prompt_context *cont
         return NULL;
     list_init(&prompt->waiters);
     prompt->pid = context->pid;
-    if (module_prompt_copy(context->program, PROMPT_PROGRAM_MAX, &prompt->program) ||
-        module_prompt_copy(context->key, PROMPT_NAME_MAX, &prompt->key) ||
-        module_prompt_copy(context->destination, PROMPT_PROGRAM_MAX, &prompt->destination))
+    if (module_prompt_copy(context->program, &prompt->program) ||
+        module_prompt_copy(context->key, &prompt->key) ||
+        module_prompt_copy(context->destination, &prompt->destination))
         return module_prompt_free(prompt);
     return prompt;
 }
@@ -93,33 +90,35 @@ static void module_prompt_say_tries(const struct module *module, const struct mo
         (void)snprintf(text, size, "%s", few);
 }
 
-static void module_prompt_say_line(char *text, size_t size, const char *what, const char *value)
+static void module_prompt_say_line(char *text, const char *what, const char *value, size_t size)
 {
     size_t len = strlen(text);
+    char shown[PROMPT_PROGRAM_MAX];
 
-    if (value && len < size)
-        (void)snprintf(text + len, size - len, "\n%s: %s", what, value);
+    if (value && *value)
+        (void)snprintf(text + len, MODULE_PROMPT_TEXT_MAX - len, "\n%s: %s", what,
+                       escape_cstring(value, shown, size));
 }
 
 /* The warning stands where it cannot be cut off. */
-static void module_prompt_say(const struct module *module, const struct module_token *token,
-                              char text[static PROMPT_TEXT_MAX])
+void module_prompt_say(const struct module *module, const struct module_token *token,
+                       const struct prompt_context *context, const char *wants,
+                       char text[static MODULE_PROMPT_TEXT_MAX])
 {
-    const struct module_prompt *prompt = token->prompt;
     char label[PROMPT_NAME_MAX];
     char serial[PROMPT_NAME_MAX];
     char tries[160];
     char pid[32];
 
     module_prompt_say_tries(module, token, tries, sizeof(tries));
-    (void)snprintf(text, PROMPT_TEXT_MAX, "Token \"%s\" (serial %s) wants its PIN.%s",
+    (void)snprintf(text, MODULE_PROMPT_TEXT_MAX, "Token \"%s\" (serial %s) %s.%s",
                    escape_cstring(token->label, label, sizeof(label)),
-                   escape_cstring(token->serial, serial, sizeof(serial)), tries);
-    module_prompt_say_line(text, PROMPT_TEXT_MAX, "Key", prompt->key);
-    module_prompt_say_line(text, PROMPT_TEXT_MAX, "Program", prompt->program);
-    (void)snprintf(pid, sizeof(pid), "%d", (int)prompt->pid);
-    module_prompt_say_line(text, PROMPT_TEXT_MAX, "Process", prompt->pid > 0 ? pid : NULL);
-    module_prompt_say_line(text, PROMPT_TEXT_MAX, "Server", prompt->destination);
+                   escape_cstring(token->serial, serial, sizeof(serial)), wants, tries);
+    module_prompt_say_line(text, "Key", context->key, PROMPT_NAME_MAX);
+    module_prompt_say_line(text, "Program", context->program, PROMPT_PROGRAM_MAX);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)context->pid);
+    module_prompt_say_line(text, "Process", context->pid > 0 ? pid : NULL, sizeof(pid));
+    module_prompt_say_line(text, "Server", context->destination, PROMPT_PROGRAM_MAX);
 }
 
 /* ---- Beginning and ending */
@@ -128,9 +127,11 @@ static int module_prompt_ask(struct module *module, struct module_token *token, 
 {
     const struct agent *agent = module->agent;
     bool has_keypad = token->flags & WORKER_TOKEN_PIN_PAD;
-    char text[PROMPT_TEXT_MAX];
+    const struct prompt_context context = {token->prompt->pid, token->prompt->program,
+                                           token->prompt->key, token->prompt->destination};
+    char text[MODULE_PROMPT_TEXT_MAX];
 
-    module_prompt_say(module, token, text);
+    module_prompt_say(module, token, &context, "wants its PIN", text);
     const struct pin_ask ask = {
         .kind = has_keypad ? PIN_KIND_PRESENCE : PIN_KIND_PROMPT,
         .timeout_ms = MODULE_LOGIN_PIN_MS,
@@ -194,39 +195,30 @@ void module_prompt_cancel(struct module *module, struct module_token *token, con
     module_prompt_end(module, token, PROTOCOL_E_PIN, text);
 }
 
-/* What those who wait are told of a dialog that gave no PIN. */
-static void module_prompt_fail(struct module *module, struct module_token *token,
-                               const struct module_pin *pin)
+enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
+                                               const char *reason, char *text, size_t size)
 {
     char label[PROMPT_NAME_MAX];
-    char text[PROTOCOL_TEXT_MAX];
 
     escape_cstring(token->label, label, sizeof(label));
-    switch (pin_source_get_answer(pin->source)) {
-    case PIN_E_CANCELLED:
-        (void)snprintf(text, sizeof(text), "the question for the PIN of token \"%s\" was cancelled",
+    if (answer == PIN_E_CANCELLED)
+        (void)snprintf(text, size, "the question for the PIN of token \"%s\" was cancelled", label);
+    else if (answer == PIN_E_TIMEOUT)
+        (void)snprintf(text, size, "nobody answered the question for the PIN of token \"%s\"",
                        label);
-        break;
-    case PIN_E_TIMEOUT:
-        (void)snprintf(text, sizeof(text),
-                       "nobody answered the question for the PIN of token \"%s\"", label);
-        break;
-    case PIN_E_NOBODY:
-        (void)snprintf(text, sizeof(text), "token \"%s\": %.500s; run `mtls unlock '%s'`", label,
-                       pin_source_text(pin->source), label);
-        module_prompt_end(module, token, PROTOCOL_E_LOCKED, text);
-        return;
-    default:
-        (void)snprintf(text, sizeof(text), "token \"%s\": %.500s; run `mtls unlock '%s'`", label,
-                       pin_source_text(pin->source), label);
-        break;
-    }
-    module_prompt_end_with_pause(module, token, text);
+    else
+        (void)snprintf(text, size, "token \"%s\": %.500s; run `mtls unlock '%s'`", label, reason,
+                       label);
+    if (answer == PIN_E_NOBODY)
+        return PROTOCOL_E_LOCKED;
+    token->prompt_not_before_ms = clock_monotonic_ms() + PROMPT_PAUSE_MS;
+    return PROTOCOL_E_PIN;
 }
 
 void module_prompt_handle_answer(struct module *module, struct module_token *token)
 {
     const struct worker_token id = module_token_get_id(token);
+    char text[PROTOCOL_TEXT_MAX];
 
     if (module_pin_is_ready(token->pin)) {
         if (token->pin->kind == MODULE_PIN_KEYPAD)
@@ -235,8 +227,11 @@ void module_prompt_handle_answer(struct module *module, struct module_token *tok
         return;
     }
     struct module_pin *pin = TAKE_PTR(token->pin);
-    module_prompt_fail(module, token, pin);
+    enum protocol_error_code code =
+        module_prompt_explain(token, pin_source_get_answer(pin->source),
+                              pin_source_text(pin->source), text, sizeof(text));
     (void)module_pin_free(pin);
+    module_prompt_end(module, token, code, text);
 }
 
 /* The code for those who wait when the token did not open. */
@@ -301,11 +296,10 @@ void module_prompt_forget(struct module *module, const struct request *request)
 
 /* ---- Whether to ask */
 
-/* 0: a person may be asked now. */
-static enum protocol_error_code module_prompt_find_obstacle(const struct module *module,
-                                                            const struct module_token *token,
-                                                            const struct worker_token *id,
-                                                            const char **ret_text)
+enum protocol_error_code module_prompt_find_obstacle(const struct module *module,
+                                                     const struct module_token *token,
+                                                     const struct worker_token *id,
+                                                     const char **ret_text)
 {
     static char text[PROTOCOL_TEXT_MAX];
     const struct config_token *config = module_login_find_config(module, id);

@@ -9,6 +9,7 @@
 #include "agent/connection.h"
 #include "agent/keyring.h"
 #include "agent/module.h"
+#include "agent/module_context.h"
 #include "agent/pin_source.h"
 #include "agent/policy.h"
 #include "agent/remedy.h"
@@ -35,6 +36,7 @@ static void sign_request_audit(const struct sign_request *request, uint32_t code
 
 static void sign_request_free(struct sign_request *request)
 {
+    module_context_end(request);
     connection_remove_request(&request->request);
     list_remove(&request->link);
     (void)pin_source_free(request->pin_source);
@@ -146,8 +148,9 @@ static void sign_request_cancel(struct request *base)
 {
     struct sign_request *request = list_entry(base, struct sign_request, request);
 
-    if (fair_item_is_queued(&request->item)) {
-        module_forget(request->module, request);
+    if (fair_item_is_queued(&request->item) || request->waits_for_pin) {
+        if (!request->waits_for_pin)
+            module_forget(request->module, request);
         sign_request_free(request);
         return;
     }
@@ -234,6 +237,7 @@ static int sign_request_new(struct connection *connection, const struct protocol
         return -ENOMEM;
     list_init(&request->request.link);
     list_init(&request->link);
+    list_init(&request->pin_link);
     fair_item_init(&request->item);
     request->agent = connection->agent;
     request->module = key->module;

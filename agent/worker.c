@@ -597,6 +597,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
         .slot = slot,
         .key = key->info.key,
         .scheme = request->scheme->code,
+        .tries = request->pin_tries,
         .data = sign_request_get_data(request),
     };
 

@@ -107,6 +107,7 @@ int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg
     wire_put_u32(writer, msg->slot);
     wire_put_u32(writer, msg->key);
     wire_put_u32(writer, msg->scheme);
+    wire_put_u32(writer, msg->tries);
     wire_put_string(writer, msg->data);
     return wire_end_frame(writer, mark);
 }
@@ -121,9 +122,11 @@ int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg)
     msg.slot = wire_get_u32(&reader);
     msg.key = wire_get_u32(&reader);
     msg.scheme = wire_get_u32(&reader);
+    uint32_t tries = wire_get_u32(&reader);
     msg.data = wire_get_string(&reader, WORKER_DATA_MAX);
-    if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX)
+    if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX || tries > WORKER_TRIES_ALL)
         return WIRE_E_MALFORMED;
+    msg.tries = (enum worker_tries)tries;
     *ret_msg = msg;
     return 0;
 }

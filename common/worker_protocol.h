@@ -123,11 +123,11 @@ struct worker_load {
 int worker_load_encode(struct wire_writer *writer, const struct worker_load *msg) _must_check_;
 int worker_load_parse(struct wire_span body, struct worker_load *ret_msg) _must_check_;
 
-/* Which tries a login may cost when the token says that they are low. */
+/* Which tries a PIN may cost when the token says that they are low. */
 enum worker_tries {
     WORKER_TRIES_SAFE = 0,     /* none: no person is there now */
     WORKER_TRIES_BUT_LAST = 1, /* a person typed it, who was not told of a last try */
-    WORKER_TRIES_ALL = 2,      /* a person typed it, and knows, or unblocks the token anyway */
+    WORKER_TRIES_ALL = 2,      /* a person typed it, and knows */
 };
 
 /* LOGIN carries the read end of the PIN pipe (SCM_RIGHTS); LOGOUT carries nothing. */
@@ -152,10 +152,11 @@ int worker_logout_parse(struct wire_span body, struct worker_logout *ret_msg) _m
 /* SIGN; for an always-authenticate key it carries the read end of a PIN pipe. */
 struct worker_sign {
     uint32_t seq;
-    uint32_t slot;         /* into the ledger, below WORKER_WINDOW_MAX */
-    uint32_t key;          /* the worker's number of the key, from WORKER_KEY */
-    uint32_t scheme;       /* TLS SignatureScheme */
-    struct wire_span data; /* digest of the scheme's hash; Ed25519: the message */
+    uint32_t slot;           /* into the ledger, below WORKER_WINDOW_MAX */
+    uint32_t key;            /* the worker's number of the key, from WORKER_KEY */
+    uint32_t scheme;         /* TLS SignatureScheme */
+    enum worker_tries tries; /* which of the token's tries the PIN may cost */
+    struct wire_span data;   /* digest of the scheme's hash; Ed25519: the message */
 };
 int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg) _must_check_;
 int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg) _must_check_;

@@ -261,7 +261,8 @@ uint32_t worker_process_send_sign(struct worker_process *worker, uint32_t slot, 
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer;
     _cleanup_close_ int fd = pin ? pin_pipe(pin) : -1;
-    const struct worker_sign msg = {++worker->seq, slot, key, scheme, data};
+    const struct worker_sign msg = {
+        .seq = ++worker->seq, .slot = slot, .key = key, .scheme = scheme, .data = data};
 
     wire_writer_init(&writer, PACKET_MAX);
     assert_int_equal(worker_sign_encode(&writer, &msg), 0);
