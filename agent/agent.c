@@ -13,8 +13,10 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/module_login.h"
 #include "agent/module_readers.h"
 #include "agent/notice.h"
+#include "agent/pin_ledger.h"
 #include "agent/readers.h"
 #include "agent/session.h"
 #include "agent/sign_request.h"
@@ -135,6 +137,35 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
     return 0;
 }
 
+/* It waits for its token: in no queue, and with no worker. */
+static bool agent_request_waits(const struct sign_request *request, const struct module *module,
+                                const char *label)
+{
+    return !request->is_with_worker && !request->is_answered &&
+           (!request->module || request->module == module) &&
+           strcmp(request->token_label, label) == 0;
+}
+
+bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
+                           const char *label)
+{
+    list_for_each (link, &agent->sign_requests)
+        if (agent_request_waits(list_entry(link, struct sign_request, link), module, label))
+            return true;
+    return false;
+}
+
+void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
+                       enum protocol_error_code code, const char *text)
+{
+    list_for_each_safe (link, &agent->sign_requests) {
+        struct sign_request *request = list_entry(link, struct sign_request, link);
+        if (code && !fair_item_is_queued(&request->item) &&
+            agent_request_waits(request, module, label))
+            sign_request_fail(request, code, text);
+    }
+}
+
 void agent_check_settled(struct agent *agent)
 {
     if (agent->is_settled || agent->discovery)
@@ -236,7 +267,7 @@ void agent_forget_pins(struct agent *agent, const char *why)
     size_t count = 0;
 
     list_for_each_safe (link, &agent->modules)
-        count += module_forget_typed(list_entry(link, struct module, link));
+        count += module_login_forget(list_entry(link, struct module, link), why);
     if (count > 0)
         log_info("forgot the PINs of %zu tokens: %s", count, why);
     else
@@ -434,6 +465,7 @@ static void agent_reload(struct agent *agent)
         log_error("the configuration was not taken; the old one stays in force");
         return;
     }
+    pin_ledger_forgive(agent->ledger);
     agent_apply_modules(agent);
     agent_keys_changed(agent);
     agent_dismiss_strangers(agent);
@@ -590,8 +622,9 @@ static int agent_prepare(struct agent *agent, const char *config_file)
         if (!agent->config_file)
             return -ENOMEM;
     }
+    agent->ledger = pin_ledger_new();
     agent->digester = digester_new();
-    if (!agent->digester)
+    if (!agent->digester || !agent->ledger)
         return -ENOMEM;
     int r = agent_load_config(agent);
     if (r)
@@ -707,6 +740,7 @@ struct agent *agent_free(struct agent *agent)
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);
+    (void)pin_ledger_free(agent->ledger);
     frame_buffer_deinit(&agent->spare_input);
     sd_event_source_disable_unref(agent->tick);
     sd_event_source_disable_unref(agent->sweep);

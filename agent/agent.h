@@ -26,6 +26,7 @@ struct discovery;
 struct listener;
 struct module;
 struct notice_board;
+struct pin_ledger;
 struct readers;
 struct session_watch;
 
@@ -73,6 +74,7 @@ struct agent {
     struct notice_board *notices; /* for a person at a desktop; NULL before agent_start() */
     struct agent_counters counters;
     struct refusals refusals;
+    struct pin_ledger *ledger;
     uint64_t started_ms;
     uint64_t stranger_logged_ms; /* last log line about a peer that is not served */
     sd_event_source *tick;       /* deadlines */
@@ -127,6 +129,20 @@ bool agent_is_forgetting(const struct agent *agent);
 
 /** agent_keys_changed() - make the keyring anew and tell subscribers. */
 void agent_keys_changed(struct agent *agent);
+
+/**
+ * agent_login_is_wanted() - a sign request waits for a token to be opened
+ * @label:      of the token
+ */
+bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
+                           const char *label);
+
+/**
+ * agent_login_ended() - a person was asked for a token's PIN
+ * @code:       0: the token is open; else what those who wait for it are answered with
+ */
+void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
+                       enum protocol_error_code code, const char *text);
 
 /** agent_check_settled() - a module has had its first outcome. */
 void agent_check_settled(struct agent *agent);

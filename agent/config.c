@@ -78,6 +78,7 @@ struct config *config_unref(struct config *config)
     free(config->keys);
     free(config->file);
     free(config->audit_path);
+    free(config->pinentry);
     free(config);
     return NULL;
 }

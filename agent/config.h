@@ -65,7 +65,9 @@ struct config_token {
     char *uri;
     struct selector *selector; /* the same, parsed */
     enum config_pin pin;
-    char *pin_argument; /* path, command or credential name; NULL for ask */
+    char *pin_argument;         /* path, command or credential name; NULL for ask */
+    uint32_t pin_cache_ms;      /* an accepted PIN is kept so long; 0: not at all */
+    uint32_t pin_cache_idle_ms; /* and so long without a signature; 0: no such limit */
 };
 
 /* A certificate file's content, in DER. */
@@ -87,6 +89,7 @@ struct config_key {
     struct config_key_uri uris[CONFIG_KEY_URIS_MAX];
     size_t uri_count;
     enum key_policy policy;
+    bool pin_cache;    /* the token's kept PIN does for each signature of this key */
     size_t cert_count; /* 0: certificate and chain come from the token */
     struct config_cert certs[PROTOCOL_CERTS_MAX];
     size_t chain_count;
@@ -101,6 +104,8 @@ struct config {
     enum config_audit audit;
     char *audit_path;
     uint32_t wait_ms;              /* how long a request may wait for a person; 0: not at all */
+    char *pinentry;                /* program that asks people; NULL: the system's */
+    bool asks_nobody;              /* `pinentry = none` */
     uid_t users[CONFIG_USERS_MAX]; /* beside the agent's own uid */
     size_t user_count;
     struct config_module **modules;

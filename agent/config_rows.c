@@ -71,6 +71,22 @@ static int config_set_notify(void *section, const char *value,
     return 0;
 }
 
+static int config_set_pinentry(void *section, const char *value,
+                               char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config *config = section;
+
+    config->asks_nobody = strcmp(value, "none") == 0;
+    if (config->asks_nobody)
+        return 0;
+    if (value[0] != '/') {
+        (void)snprintf(problem, CONFIG_PROBLEM_MAX,
+                       "write the absolute path of a pinentry, or none");
+        return CONFIG_E_INVALID;
+    }
+    return config_replace_text(&config->pinentry, value);
+}
+
 static int config_set_module_path(void *section, const char *value,
                                   char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -214,6 +230,22 @@ static int config_set_pin(void *section, const char *value, char problem[static 
     return 0;
 }
 
+static int config_set_pin_cache(void *section, const char *value,
+                                char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_token *token = section;
+
+    return config_value_duration(value, &token->pin_cache_ms, problem);
+}
+
+static int config_set_pin_cache_idle(void *section, const char *value,
+                                     char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_token *token = section;
+
+    return config_value_duration(value, &token->pin_cache_idle_ms, problem);
+}
+
 static int config_set_key_uri(void *section, const char *value,
                               char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -248,6 +280,18 @@ static int config_set_sign(void *section, const char *value,
         return 0;
     }
     (void)snprintf(problem, CONFIG_PROBLEM_MAX, "write tls or digest");
+    return CONFIG_E_INVALID;
+}
+
+static int config_set_key_pin_cache(void *section, const char *value,
+                                    char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_key *key = section;
+
+    key->pin_cache = strcmp(value, "yes") == 0;
+    if (key->pin_cache || strcmp(value, "no") == 0)
+        return 0;
+    (void)snprintf(problem, CONFIG_PROBLEM_MAX, "write yes or no");
     return CONFIG_E_INVALID;
 }
 
@@ -300,6 +344,7 @@ static const struct config_row config_rows[] = {
     {SECTION_AGENT, "audit", config_set_audit, false},
     {SECTION_AGENT, "wait", config_set_wait, false},
     {SECTION_AGENT, "notify", config_set_notify, false},
+    {SECTION_AGENT, "pinentry", config_set_pinentry, false},
     {SECTION_MODULE, "path", config_set_module_path, false},
     {SECTION_MODULE, "workers", config_set_workers, false},
     {SECTION_MODULE, "max-sessions", config_set_max_sessions, false},
@@ -310,8 +355,11 @@ static const struct config_row config_rows[] = {
     {SECTION_MODULE, "environment", config_set_environment, true},
     {SECTION_TOKEN, "uri", config_set_token_uri, false},
     {SECTION_TOKEN, "pin", config_set_pin, false},
+    {SECTION_TOKEN, "pin-cache", config_set_pin_cache, false},
+    {SECTION_TOKEN, "pin-cache-idle", config_set_pin_cache_idle, false},
     {SECTION_KEY, "uri", config_set_key_uri, true},
     {SECTION_KEY, "sign", config_set_sign, false},
+    {SECTION_KEY, "pin-cache", config_set_key_pin_cache, false},
     {SECTION_KEY, "certificate", config_set_certificate, false},
     {SECTION_KEY, "chain", config_set_chain, false},
 };

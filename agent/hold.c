@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/connection.h"
 #include "agent/module.h"
+#include "agent/module_login.h"
 #include "agent/sign_request.h"
 #include "agent/waiting.h"
 #include "common/clock.h"
@@ -63,14 +64,13 @@ static void hold_clear(struct hold *hold)
     *hold = (struct hold){0};
 }
 
-static bool hold_is_wanted(const struct sign_request *request, enum protocol_error_code code)
+static bool hold_is_possible(const struct sign_request *request, enum protocol_error_code code)
 {
     const struct agent *agent = request->agent;
 
-    if (code != PROTOCOL_E_TOKEN_GONE && code != PROTOCOL_E_LOCKED)
-        return false;
-    return request->request.connection && !request->is_answered && agent->config->wait_ms > 0 &&
-           !agent->is_stopping && agent_person_is_told(agent);
+    return (code == PROTOCOL_E_TOKEN_GONE || code == PROTOCOL_E_LOCKED) &&
+           request->request.connection && !request->is_answered && agent->config->wait_ms > 0 &&
+           !agent->is_stopping;
 }
 
 /* Another request waits for the same. */
@@ -84,26 +84,59 @@ static bool hold_has_another(const struct sign_request *request, const char *rea
     return false;
 }
 
-bool hold_begin(struct sign_request *request, const struct keyring_key *key,
-                enum protocol_error_code code, const char *text)
+/* Has the PIN asked for. False when nobody is asked, and nobody told who might come by himself. */
+static bool hold_ask(const struct sign_request *request, const struct keyring_key *key,
+                     enum protocol_error_code *code, const char **text)
+{
+    const struct prompt_context context = {.pid = request->peer->pid,
+                                           .program = request->peer->exe,
+                                           .key = request->key_name};
+    enum protocol_error_code why = PROTOCOL_E_LOCKED;
+    const char *obstacle = NULL;
+
+    if (module_login_prompt(key->module, key->token, &context, &why, &obstacle) !=
+        MODULE_PROMPT_IMPOSSIBLE)
+        return true;
+    if (why == PROTOCOL_E_LOCKED && agent_person_is_told(request->agent))
+        return true;
+    *code = why;
+    *text = obstacle;
+    return false;
+}
+
+/* Makes it one that waits, before anybody is asked: a dialog stays as long as somebody waits. */
+static int hold_take(struct sign_request *request, const struct keyring_key *key,
+                     enum protocol_error_code code, const char *text)
 {
     struct hold hold = {.code = code};
 
-    if (!hold_is_wanted(request, code))
-        return false;
     hold.until_ms = clock_monotonic_ms() + request->agent->config->wait_ms;
     hold.reason = hold_make_reason(key->token, code);
     hold.text = hold_make_text(request, text);
     if (!hold.reason || !hold.text) {
         hold_clear(&hold);
-        return false;
+        return -ENOMEM;
     }
     request->hold = hold;
     request->module = NULL;
     request->item.line = NULL;
-    log_info("%s", hold.text);
-    if (!hold_has_another(request, hold.reason))
-        agent_tell_waiting(request->agent, hold.reason, request->key_name, hold.text);
+    return 0;
+}
+
+bool hold_begin(struct sign_request *request, const struct keyring_key *key,
+                enum protocol_error_code *code, const char **text)
+{
+    if (!hold_is_possible(request, *code) || hold_take(request, key, *code, *text))
+        return false;
+    bool is_for_pin = *code == PROTOCOL_E_LOCKED;
+    if (is_for_pin ? !hold_ask(request, key, code, text) : !agent_person_is_told(request->agent)) {
+        hold_clear(&request->hold);
+        return false;
+    }
+    log_info("%s", request->hold.text);
+    if (!hold_has_another(request, request->hold.reason))
+        agent_tell_waiting(request->agent, request->hold.reason, request->key_name,
+                           request->hold.text);
     agent_watch(request->agent);
     return true;
 }
@@ -135,7 +168,7 @@ static void hold_change(struct sign_request *request, const struct keyring_key *
     uint64_t until_ms = request->hold.until_ms;
 
     hold_end(request);
-    if (!hold_begin(request, key, code, text)) {
+    if (!hold_begin(request, key, &code, &text)) {
         sign_request_fail(request, code, text);
         return;
     }

@@ -26,16 +26,17 @@ struct hold {
 };
 
 /**
- * hold_begin() - keep a request that no module can take now
+ * hold_begin() - keep a request that no module can take now, and ask for the PIN of a locked token
  * @key:        as the keyring has it; what is needed of it is copied
  * @code:       PROTOCOL_E_TOKEN_GONE or PROTOCOL_E_LOCKED; of others none is held
  * @text:       why, and what to do
  *
  * The request is in no queue and with no worker. Return: true: it is held, and will be answered;
- * false: nobody can be told, or nothing is to be waited for, and it is as it was.
+ * false: nobody can be told or asked, or nothing is to be waited for: answer it with *@code and
+ * *@text, which may have become others.
  */
 bool hold_begin(struct sign_request *request, const struct keyring_key *key,
-                enum protocol_error_code code, const char *text) _must_check_;
+                enum protocol_error_code *code, const char **text) _must_check_;
 
 /** hold_is_held() - it waits for a person. */
 bool hold_is_held(const struct sign_request *request);

@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_pin.h"
 #include "agent/module_readers.h"
 #include "agent/module_release.h"
 #include "agent/readers.h"
@@ -351,6 +352,7 @@ static void module_take_inventory(struct module *module, const struct worker *wo
     module_readers_tell_new(module, worker->inventory);
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
+    module_login_note_inventory(module, module->inventory);
 }
 
 /* Its logins are done: it may sign, and one more worker may start. */
@@ -416,8 +418,7 @@ static void module_on_inventory(struct worker *worker, void *userdata)
     module_pump(module);
 }
 
-/* Whose turn is it to log in? Called when there may be a next one. */
-static void module_advance_logins(struct module *module)
+void module_advance_logins(struct module *module)
 {
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
@@ -560,7 +561,7 @@ static void module_kill_late(struct module *module, struct worker *worker)
 
 bool module_check_deadlines(struct module *module, uint64_t now_ms)
 {
-    bool is_busy = false;
+    bool is_busy = module_login_check(module, now_ms);
 
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
@@ -613,6 +614,7 @@ void module_reload(struct module *module)
         module->tokens[i].is_blocked = false;
         module->tokens[i].text[0] = '\0';
     }
+    module_keep_expire(module);
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         worker->login_next = 0;
@@ -682,6 +684,14 @@ void module_leave(struct module *module)
     module_pump(module);
 }
 
+static int module_handle_keep_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    module_keep_expire(userdata);
+    return 0;
+}
+
 int module_new(struct agent *agent, struct config *owner, const struct config_module *config,
                struct module **ret_module)
 {
@@ -691,13 +701,19 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
         return -ENOMEM;
     list_init(&module->link);
     list_init(&module->workers);
+    list_init(&module->context_requests);
     fair_queue_init(&module->queue);
     module->agent = agent;
     module->config_owner = config_ref(owner);
     module->config = config;
     module->state = MODULE_STATE_STARTING;
     (void)module_certs_changed(module);
-    int r = sd_event_add_time(agent->event, &module->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
+    int r = sd_event_add_time(agent->event, &module->keep_timer, CLOCK_BOOTTIME, UINT64_MAX, 0,
+                              module_handle_keep_timer, module);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(module->keep_timer, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_time(agent->event, &module->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               module_handle_restart, module);
     if (r >= 0)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);
@@ -730,6 +746,8 @@ struct module *module_free(struct module *module)
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     sd_event_source_disable_unref(module->release);
+    sd_event_source_disable_unref(module->keep_timer);
+    sd_event_source_disable_unref(module->context_next);
     (void)inventory_unref(module->inventory);
     absence_forget_all(&module->absence);
     wire_writer_deinit(&module->certs);

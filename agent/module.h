@@ -20,6 +20,8 @@
 struct agent;
 struct keyring_key;
 struct module;
+struct module_pin;
+struct module_prompt;
 struct sign_request;
 struct worker;
 
@@ -30,6 +32,11 @@ struct module_token {
     bool pin_is_bad;              /* the source's PIN was refused: not asked before a reload */
     bool is_blocked;              /* no tries are left */
     bool is_locked_by_person;     /* `mtls lock`: the source is not asked until `mtls unlock` */
+    uint32_t flags;               /* enum worker_token_flags as last told, after refusals too */
+    struct module_pin *pin;       /* is asked for, or waits for its login, or is in it */
+    struct module_pin *kept;      /* taken by the token, for later logins; never the one above */
+    struct module_prompt *prompt; /* a person is asked, or soon will be */
+    uint64_t prompt_not_before_ms;
     char text[PROTOCOL_TEXT_MAX]; /* what to do, or "" */
 };
 
@@ -49,16 +56,18 @@ struct module {
     struct module_token *tokens;
     size_t token_count;
     struct worker *login_worker;            /* has the one login under way; NULL: none */
-    bool login_is_by_person;                /* it has a PIN that a person typed */
-    struct pin_source *login_source;        /* its PIN source; NULL: a person */
-    struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
+    struct module_pin *login_pin;           /* what it logs in with */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
     sd_event_source *release; /* the end of an idle time */
     uint64_t used_ms;         /* when it was last asked for something */
     uint64_t started_ms;      /* when its last worker was started */
     bool has_declined;        /* that worker said why the module cannot be used now */
-    unsigned int failures;    /* in a row, without a signature between them */
+    sd_event_source *keep_timer; /* the limits of kept PINs */
+    sd_event_source *context_next;        /* opens the next dialog of those below; NULL: none yet */
+    struct list context_requests;         /* sign requests that wait for a dialog of their own */
+    struct sign_request *context_request; /* whose dialog stands; NULL: none */
+    unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
     bool uses_pcsc;       /* its tokens come and go with readers */
@@ -66,6 +75,7 @@ struct module {
     bool is_leaving;      /* no longer configured: ends when its queue is empty */
     bool has_settled;     /* its first worker has come up, or failed */
     bool is_pumping;
+    bool keeps_pin; /* of one of its tokens, or did */
 };
 
 /** module_new() - @config is borrowed from @owner, of which a reference is taken. */

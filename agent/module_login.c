@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/module_internal.h"
+#include "agent/module_pin.h"
 #include "agent/module_readers.h"
-#include "agent/pin_source.h"
+#include "agent/pin_ledger.h"
 #include "agent/selector.h"
 #include "agent/token_request.h"
+#include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
 
@@ -24,11 +27,20 @@ const struct config_token *module_login_find_config(const struct module *module,
     return NULL;
 }
 
-bool module_login_has_source(const struct module *module, const struct worker_token *token)
+/* `pin =` names a source. */
+static bool module_login_is_configured(const struct module *module,
+                                       const struct worker_token *token)
 {
     const struct config_token *config = module_login_find_config(module, token);
 
     return config && config->pin != CONFIG_PIN_ASK;
+}
+
+bool module_login_has_source(const struct module *module, const struct worker_token *token)
+{
+    const struct module_token *known = module_login_find(module, token);
+
+    return (known && known->kept) || module_login_is_configured(module, token);
 }
 
 bool module_token_is(const struct module_token *known, const struct worker_token *token)
@@ -46,10 +58,7 @@ struct module_token *module_login_find(const struct module *module,
     return NULL;
 }
 
-/* As above, but a token that was not seen before is remembered from now on; NULL: there is no room,
- * and then no PIN for it. */
-static struct module_token *module_login_get(struct module *module,
-                                             const struct worker_token *token)
+struct module_token *module_login_get(struct module *module, const struct worker_token *token)
 {
     struct module_token *known = module_login_find(module, token);
 
@@ -61,7 +70,8 @@ static struct module_token *module_login_get(struct module *module,
         return NULL;
     module->tokens = tokens;
     struct module_token fresh = {.label = wire_span_to_text(token->label),
-                                 .serial = wire_span_to_text(token->serial)};
+                                 .serial = wire_span_to_text(token->serial),
+                                 .flags = token->flags};
     if (!fresh.label || !fresh.serial) {
         free(fresh.label);
         free(fresh.serial);
@@ -74,6 +84,8 @@ static struct module_token *module_login_get(struct module *module,
 void module_login_free_tokens(struct module *module)
 {
     for (size_t i = 0; i < module->token_count; i++) {
+        (void)module_pin_kill(module->tokens[i].pin);
+        (void)module_pin_kill(module->tokens[i].kept);
         free(module->tokens[i].label);
         free(module->tokens[i].serial);
     }
@@ -97,7 +109,8 @@ bool module_login_is_held(const struct worker *worker)
 bool module_login_token_is_typed(const struct module *module, const struct worker_token *token)
 {
     const struct module_token *known = module_login_find(module, token);
-    bool source_would_do = module_login_has_source(module, token) && known && !known->pin_is_bad;
+    bool source_would_do =
+        known && (known->kept || (module_login_is_configured(module, token) && !known->pin_is_bad));
 
     return module_login_was_made(token) && !source_would_do;
 }
@@ -113,20 +126,6 @@ bool module_login_is_typed(const struct module *module, const struct worker *wor
 static bool module_login_is_needed(const struct worker_token *token)
 {
     return (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && !(token->flags & WORKER_TOKEN_LOGGED_IN);
-}
-
-/* Whether the source may be asked for this token now. */
-static bool module_login_may_ask(struct module *module, const struct worker_token *token,
-                                 const struct config_token **ret_config)
-{
-    const struct config_token *config = module_login_find_config(module, token);
-    const struct module_token *known = module_login_get(module, token);
-
-    if (!module_login_is_needed(token) || !config || config->pin == CONFIG_PIN_ASK || !known)
-        return false;
-    *ret_config = config;
-    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person &&
-           module_readers_may_login(module, token);
 }
 
 _printf_(2, 3) static void module_login_note(struct module_token *token, const char *format, ...)
@@ -153,21 +152,137 @@ static void module_login_note_refused(struct module_token *token, const char *de
     module_login_note(token, "%s; use `mtls unlock`", detail);
 }
 
-static int module_login_start(struct module *module, struct worker *worker,
-                              const struct worker_token *token, const struct config_token *config)
+bool module_login_is_risky(const struct module_token *known, const struct worker_token *token)
 {
+    return (known->flags | token->flags) &
+           (WORKER_TOKEN_PIN_COUNT_LOW | WORKER_TOKEN_PIN_FINAL_TRY | WORKER_TOKEN_PIN_LOCKED);
+}
+
+struct pin_ask module_login_make_ask(const struct module *module, const struct worker_token *token,
+                                     const struct config_token *config)
+{
+    static const enum pin_kind kinds[] = {[CONFIG_PIN_ASK] = PIN_KIND_PROMPT,
+                                          [CONFIG_PIN_FILE] = PIN_KIND_FILE,
+                                          [CONFIG_PIN_COMMAND] = PIN_KIND_COMMAND,
+                                          [CONFIG_PIN_CREDENTIAL] = PIN_KIND_CREDENTIAL};
+    const struct pin_ledger *ledger = module->agent->ledger;
+
+    return (struct pin_ask){
+        .kind = kinds[config->pin],
+        .timeout_ms = MODULE_LOGIN_PIN_MS,
+        .argument = wire_span_from_text(config->pin_argument),
+        .refused = wire_span_from_text(pin_ledger_refused(ledger, token)),
+        .ledger = wire_span_from_text(pin_ledger_path(ledger)),
+    };
+}
+
+static int module_login_ask_source(struct module *module, struct module_token *known,
+                                   const struct worker_token *token,
+                                   const struct config_token *config)
+{
+    const struct pin_ask ask = module_login_make_ask(module, token, config);
+
+    int r = module_pin_new(module, (size_t)(known - module->tokens), MODULE_PIN_SOURCE, &ask, -1,
+                           &known->pin);
+    if (!r)
+        return 0;
+    log_error("%s: cannot ask for the PIN: %s", module_get_name(module),
+              strerror(r < 0 ? -r : EINVAL));
+    module_login_note(known, "its PIN could not be asked for: %s", strerror(r < 0 ? -r : EINVAL));
+    return r;
+}
+
+static enum worker_tries module_login_get_tries(const struct module_token *known,
+                                                const struct module_pin *pin)
+{
+    if (pin == known->kept || pin->kind == MODULE_PIN_SOURCE)
+        return WORKER_TRIES_SAFE;
+    return pin->kind == MODULE_PIN_RELAY || pin->is_last_told ? WORKER_TRIES_ALL
+                                                              : WORKER_TRIES_BUT_LAST;
+}
+
+/* Sends the LOGIN, and has the PIN follow it. */
+static int module_login_send(struct module *module, struct worker *worker,
+                             struct module_token *known, const struct worker_token *token,
+                             struct module_pin *pin)
+{
+    struct pin_ledger *ledger = module->agent->ledger;
+    bool is_keypad = pin->kind == MODULE_PIN_KEYPAD;
+    const char *source = pin->kind == MODULE_PIN_SOURCE ? pin_source_identity(pin->source) : NULL;
+    const struct pin_record *record = pin_ledger_begin(ledger, token, source);
     _cleanup_close_ int pin_fd = -1;
 
-    int r = pin_source_start(module->agent->event, config, &module->login_source, &pin_fd);
+    int r = is_keypad ? 0 : pin_source_give(pin->source, record, &pin_fd);
+    if (is_keypad && record)
+        pin_source_record(pin->source, record);
     if (!r)
-        r = worker_send_login(worker, token->token, pin_fd, false, MODULE_LOGIN_PIN_MS);
+        r = worker_send_login(worker, token->token, pin_fd, module_login_get_tries(known, pin),
+                              is_keypad, MODULE_LOGIN_PIN_MS);
     if (r) {
-        module->login_source = pin_source_free(module->login_source);
+        record = pin_ledger_end(ledger, token, PIN_OUTCOME_NOT_TRIED);
+        if (record)
+            pin_source_record(pin->source, record);
         return r;
     }
     module->login_worker = worker;
-    module->login_is_by_person = false;
+    module->login_pin = pin;
+    agent_watch(module->agent);
     return 0;
+}
+
+enum login_look {
+    LOGIN_LOOK_WAIT, /* a login is under way, or will be */
+    LOGIN_LOOK_NEXT, /* nothing can be done for this token now */
+};
+
+static enum login_look module_login_use(struct module *module, struct worker *worker,
+                                        struct module_token *known,
+                                        const struct worker_token *token, struct module_pin *pin)
+{
+    if (module->login_worker)
+        return LOGIN_LOOK_WAIT;
+    worker->login_next++;
+    int r = module_login_send(module, worker, known, token, pin);
+    if (!r)
+        return LOGIN_LOOK_WAIT;
+    worker->login_next--;
+    log_error("%s: cannot send a login: %s", worker->name, strerror(-r));
+    return LOGIN_LOOK_NEXT;
+}
+
+/* Whether the source may be asked for this token now. */
+static bool module_login_may_ask(const struct module_token *known,
+                                 const struct config_token *config)
+{
+    return config && config->pin != CONFIG_PIN_ASK && !known->pin_is_bad && !known->is_blocked &&
+           !known->is_locked_by_person;
+}
+
+static enum login_look module_login_look(struct module *module, struct worker *worker,
+                                         const struct worker_token *token)
+{
+    struct module_token *known = module_login_get(module, token);
+    const struct config_token *config = module_login_find_config(module, token);
+
+    if (!known || !module_login_is_needed(token))
+        return LOGIN_LOOK_NEXT;
+    if (known->pin && module_pin_is_ready(known->pin))
+        return module_login_use(module, worker, known, token, known->pin);
+    /* A person is not waited for: what needs no PIN goes on meanwhile. */
+    if (known->pin)
+        return known->pin->kind == MODULE_PIN_SOURCE ? LOGIN_LOOK_WAIT : LOGIN_LOOK_NEXT;
+    /* The card is used through another module; a person may still have meant this one. */
+    if (!module_readers_may_login(module, token))
+        return LOGIN_LOOK_NEXT;
+    if (known->kept && !known->is_locked_by_person && !module_login_is_risky(known, token))
+        return module_login_use(module, worker, known, token, known->kept);
+    if (!module_login_may_ask(known, config))
+        return LOGIN_LOOK_NEXT;
+    /* What the worker that is logging in now finds of this source is waited for. */
+    if (module->login_worker)
+        return LOGIN_LOOK_WAIT;
+    return module_login_ask_source(module, known, token, config) ? LOGIN_LOOK_NEXT
+                                                                 : LOGIN_LOOK_WAIT;
 }
 
 bool module_login_step(struct module *module, struct worker *worker)
@@ -177,57 +292,84 @@ bool module_login_step(struct module *module, struct worker *worker)
     if (worker->login_is_pending)
         return true;
     while (worker->login_next < inventory->token_count) {
-        const struct worker_token *token = &inventory->tokens[worker->login_next].info;
-        const struct config_token *config = NULL;
-        bool may_ask = module_login_may_ask(module, token, &config);
-        if (may_ask && module->login_worker)
+        if (module_login_look(module, worker, &inventory->tokens[worker->login_next].info) ==
+            LOGIN_LOOK_WAIT)
             return true;
         worker->login_next++;
-        if (!may_ask)
-            continue;
-        int r = module_login_start(module, worker, token, config);
-        if (!r)
-            return true;
-        struct module_token *known = module_login_get(module, token);
-        log_error("%s: cannot ask for the PIN: %s", worker->name, strerror(-r));
-        if (known)
-            module_login_note(known, "its PIN could not be asked for: %s", strerror(-r));
     }
     return false;
 }
 
-/* Remembers what came out of a login, in words for the status. */
-static void module_login_record(struct module *module, const struct worker *worker,
-                                struct module_token *token, const struct worker_reply *reply)
+/* Nobody can log in with a PIN of a person: says why. 0: somebody can, or will. */
+static enum protocol_error_code module_login_find_obstacle(const struct module *module,
+                                                           const struct module_token *known,
+                                                           const char **ret_text)
 {
-    char detail[PROTOCOL_TEXT_MAX / 2];
+    const struct worker_token id = module_token_get_id(known);
 
-    escape_text(reply->text, detail, sizeof(detail));
-    if (reply->result == WORKER_OK) {
-        /* A person's PIN says nothing about the source's. */
-        token->pin_is_bad &= module->login_is_by_person;
-        token->is_blocked = false;
-        /* Only a person unlocks, and not in a worker that a later `mtls lock` has ended. */
-        if (module->login_is_by_person && worker->state == WORKER_STATE_READY)
-            token->is_locked_by_person = false;
-        if (!token->pin_is_bad)
-            token->text[0] = '\0';
-        return;
+    if (module_is_starting(module) || module->login_worker)
+        return 0;
+    list_for_each (link, &module->workers) {
+        const struct worker *worker = list_entry(link, struct worker, link);
+        const struct worker_token *seen = worker->state == WORKER_STATE_READY
+                                              ? module_find_in_worker(worker, id.label, id.serial)
+                                              : NULL;
+        if (seen && module_login_is_needed(seen))
+            return 0;
     }
-    if (reply->result == WORKER_E_PIN_SOURCE && module->login_source &&
-        *pin_source_text(module->login_source))
-        (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(module->login_source));
-    if (reply->result == WORKER_E_PIN_BLOCKED)
-        token->is_blocked = true;
-    if (module->login_is_by_person)
-        return;
-    /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
-    if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))
-        module_login_note(token, "%s", detail);
-    else if (reply->result == WORKER_E_REFUSED)
-        module_login_note_refused(token, detail);
+    *ret_text = module->text[0] ? module->text : "the token is gone";
+    return module_first_worker(module, WORKER_STATE_READY) ? PROTOCOL_E_TOKEN_GONE
+                                                           : PROTOCOL_E_BUSY;
+}
+
+/* Ends a PIN of a person that nobody takes. */
+static void module_login_drop_pin(struct module *module, struct module_token *known,
+                                  enum protocol_error_code code, const char *text)
+{
+    struct module_pin *pin = TAKE_PTR(known->pin);
+    struct request *request = pin->request;
+
+    (void)module_pin_free(pin);
+    if (request)
+        token_request_fail(request, code, text);
+    module_prompt_end(module, known, code, text);
+}
+
+void module_login_resume(struct module *module)
+{
+    const char *text = NULL;
+
+    list_for_each (link, &module->workers)
+        list_entry(link, struct worker, link)->login_next = 0;
+    module_advance_logins(module);
+    for (size_t i = 0; i < module->token_count; i++) {
+        struct module_token *known = &module->tokens[i];
+        if (!known->pin || known->pin->kind == MODULE_PIN_SOURCE ||
+            !module_pin_is_ready(known->pin))
+            continue;
+        enum protocol_error_code code = module_login_find_obstacle(module, known, &text);
+        if (code)
+            module_login_drop_pin(module, known, code, text);
+    }
+    module_pump(module);
+}
+
+void module_login_handle_source(struct module *module, struct module_token *token)
+{
+    struct module_pin *pin = TAKE_PTR(token->pin);
+    const struct worker_token id = module_token_get_id(token);
+    char label[256];
+
+    if (pin_source_get_answer(pin->source) == PIN_E_REFUSED)
+        module_login_note_bad_source(token, "the PIN of this source was refused before the agent "
+                                            "was started, so it was not tried again");
     else
-        module_login_note_bad_source(token, detail);
+        module_login_note_bad_source(token, pin_source_text(pin->source));
+    (void)module_pin_free(pin);
+    log_warning("%s: no PIN for token \"%s\": %s", module_get_name(module),
+                escape_cstring(token->label, label, sizeof(label)), token->text);
+    module_login_tell(module, &id, "not unlocked");
+    module_login_resume(module);
 }
 
 void module_login_tell(struct module *module, const struct worker_token *token, const char *text)
@@ -247,6 +389,93 @@ void module_login_note_context(struct module *module, const struct worker_token 
         module_login_note_bad_source(known, detail);
 }
 
+enum protocol_error_code module_login_relay(struct module *module, const struct worker_token *token,
+                                            int pin_fd, struct request *request,
+                                            const char **ret_text)
+{
+    struct module_token *known = module_login_get(module, token);
+    const struct pin_ask ask = {
+        .kind = PIN_KIND_RELAY,
+        .timeout_ms = MODULE_LOGIN_PIN_MS,
+        .ledger = wire_span_from_text(pin_ledger_path(module->agent->ledger)),
+    };
+
+    if (module->login_worker || (known && known->pin && known->pin->kind != MODULE_PIN_PROMPT)) {
+        *ret_text = "the token's module is busy with another login; try again";
+        return PROTOCOL_E_BUSY;
+    }
+    struct module_pin *pin = NULL;
+    int r = known ? module_pin_new(module, (size_t)(known - module->tokens), MODULE_PIN_RELAY, &ask,
+                                   pin_fd, &pin)
+                  : -ENOMEM;
+    if (r) {
+        log_error("%s: cannot take a PIN: %s", module_get_name(module),
+                  strerror(r < 0 ? -r : EINVAL));
+        *ret_text = "the PIN could not be handed to the token's process";
+        return PROTOCOL_E_INTERNAL;
+    }
+    /* Who typed it here need not type it into the dialog as well. */
+    (void)module_pin_free(known->pin);
+    known->pin = pin;
+    pin->request = request;
+    return 0;
+}
+
+/* ---- What became of a login */
+
+static bool module_login_is_refusal(enum worker_result result)
+{
+    return result == WORKER_E_PIN || result == WORKER_E_PIN_BLOCKED;
+}
+
+/* What the token has seen of the PIN. */
+static enum pin_outcome module_login_get_outcome(const struct worker *worker,
+                                                 const struct worker_reply *reply)
+{
+    if (reply->result == WORKER_OK)
+        return PIN_OUTCOME_ACCEPTED;
+    return worker_may_have_tried_pin(worker) ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_NOT_TRIED;
+}
+
+static void module_login_end_ledger(struct module *module, const struct module_token *known,
+                                    const struct module_pin *pin, enum pin_outcome outcome)
+{
+    const struct worker_token id = module_token_get_id(known);
+    const struct pin_record *record = pin_ledger_end(module->agent->ledger, &id, outcome);
+
+    if (record)
+        pin_source_record(pin->source, record);
+}
+
+/* Remembers what came out of a source's login, in words for the status. */
+static void module_login_record_source(const struct worker *worker, struct module_token *token,
+                                       const struct module_pin *pin,
+                                       const struct worker_reply *reply)
+{
+    char detail[PROTOCOL_TEXT_MAX / 2];
+
+    escape_text(reply->text, detail, sizeof(detail));
+    if (reply->result == WORKER_E_PIN_SOURCE && *pin_source_text(pin->source))
+        (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(pin->source));
+    /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
+    if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))
+        module_login_note(token, "%s", detail);
+    else if (reply->result == WORKER_E_REFUSED)
+        module_login_note_refused(token, detail);
+    else
+        module_login_note_bad_source(token, detail);
+}
+
+static const char module_login_undone_text[] =
+    "the login ended with its process, which is being replaced: the token was locked, or the "
+    "configuration loaded; try again";
+
+/* A login in a worker that is about to end is none. */
+static bool module_login_lasts(const struct worker *worker)
+{
+    return worker->state == WORKER_STATE_READY || worker->state == WORKER_STATE_LOGIN;
+}
+
 /* The answer of a login that a person asked for. */
 static void module_login_answer(struct request *request, const struct worker *worker,
                                 const struct worker_reply *reply)
@@ -254,10 +483,8 @@ static void module_login_answer(struct request *request, const struct worker *wo
     char text[PROTOCOL_TEXT_MAX];
     enum protocol_error_code code = PROTOCOL_E_PIN;
 
-    if (reply->result == WORKER_OK && worker->state != WORKER_STATE_READY) {
-        token_request_fail(request, PROTOCOL_E_BUSY,
-                           "the login ended with its process, which is being replaced: the token "
-                           "was locked, or the configuration loaded; try again");
+    if (reply->result == WORKER_OK && !module_login_lasts(worker)) {
+        token_request_fail(request, PROTOCOL_E_BUSY, module_login_undone_text);
         return;
     }
     if (reply->result == WORKER_OK) {
@@ -271,64 +498,151 @@ static void module_login_answer(struct request *request, const struct worker *wo
     token_request_fail(request, code, escape_text(reply->text, text, sizeof(text)));
 }
 
-static void module_login_end(struct module *module)
+/* The token is open. Only a person unlocks, and not in a worker that a later `mtls lock` ended. */
+static void module_login_accept(struct module *module, const struct worker *worker,
+                                struct module_token *known, struct module_pin *pin)
 {
-    module->login_worker = NULL;
-    module->login_source = pin_source_free(module->login_source);
-    module->login_request = NULL;
+    bool is_by_person = pin != known->kept && pin->kind != MODULE_PIN_SOURCE;
+
+    /* A person's PIN says nothing about the source's. */
+    known->pin_is_bad &= is_by_person;
+    known->is_blocked = false;
+    if (!known->pin_is_bad)
+        known->text[0] = '\0';
+    if (pin == known->kept)
+        return;
+    known->pin = NULL;
+    if (is_by_person && !module_login_lasts(worker)) {
+        (void)module_pin_free(pin);
+        module_prompt_end(module, known, PROTOCOL_E_BUSY, module_login_undone_text);
+        return;
+    }
+    if (is_by_person)
+        known->is_locked_by_person = false;
+    module_keep(module, known, pin);
+    module_prompt_end(module, known, 0, "");
+}
+
+/* The token is not open. */
+static void module_login_reject(struct module *module, struct worker *worker,
+                                struct module_token *known, struct module_pin *pin,
+                                const struct worker_reply *reply)
+{
+    bool was_tried = worker_may_have_tried_pin(worker);
+
+    if (reply->result == WORKER_E_PIN_BLOCKED)
+        known->is_blocked = true;
+    if (pin == known->kept) {
+        if (was_tried || module_login_is_refusal(reply->result))
+            module_keep_drop(known, "the token did not take it");
+        return;
+    }
+    if (pin->kind == MODULE_PIN_SOURCE) {
+        module_login_record_source(worker, known, pin, reply);
+        known->pin = module_pin_free(pin);
+    } else if (pin->kind == MODULE_PIN_RELAY) {
+        known->pin = module_pin_free(pin);
+        module_prompt_handle_refusal(module, known, reply);
+    } else if (reply->result != WORKER_E_STATE_LOST || was_tried) {
+        known->pin = module_pin_free(pin);
+        module_prompt_handle_refusal(module, known, reply);
+    }
+}
+
+static void module_login_log(const struct worker *worker, const struct module_token *known,
+                             bool is_by_person, const struct worker_reply *reply)
+{
+    char label[256];
+
+    escape_cstring(known->label, label, sizeof(label));
+    if (reply->result == WORKER_OK)
+        log_info("%s: logged in to token \"%s\"", worker->name, label);
+    else
+        log_warning("%s: login to token \"%s\" failed: %s", worker->name, label,
+                    is_by_person ? "see the answer" : known->text);
 }
 
 void module_login_handle_reply(struct module *module, struct worker *worker,
                                const struct worker_reply *reply)
 {
-    const struct inventory_token *token =
-        inventory_find_token(worker->inventory, worker->login_token);
-    struct module_token *known = token ? module_login_get(module, &token->info) : NULL;
-    struct request *request = module->login_request;
-    char label[256];
+    struct module_pin *pin = TAKE_PTR(module->login_pin);
+    struct module_token *known = &module->tokens[pin->token];
+    const struct worker_token id = module_token_get_id(known);
+    struct request *request = TAKE_PTR(pin->request);
+    bool is_by_person = pin->kind != MODULE_PIN_SOURCE;
 
-    if (known)
-        module_login_record(module, worker, known, reply);
-    if (token && reply->result != WORKER_OK)
-        log_warning("%s: login to token \"%s\" failed: %s", worker->name,
-                    escape_text(token->info.label, label, sizeof(label)),
-                    known && !module->login_is_by_person ? known->text : "see the answer");
-    else if (token)
-        log_info("%s: logged in to token \"%s\"", worker->name,
-                 escape_text(token->info.label, label, sizeof(label)));
-    module_login_end(module);
-    if (token)
-        module_login_tell(module, &token->info,
-                          reply->result == WORKER_OK ? "unlocked" : "not unlocked");
+    module->login_worker = NULL;
+    known->flags = reply->token_flags;
+    module_login_end_ledger(module, known, pin, module_login_get_outcome(worker, reply));
+    if (reply->result == WORKER_OK)
+        module_login_accept(module, worker, known, pin);
+    else
+        module_login_reject(module, worker, known, pin, reply);
+    module_login_log(worker, known, is_by_person, reply);
+    module_login_tell(module, &id, reply->result == WORKER_OK ? "unlocked" : "not unlocked");
     if (request)
         module_login_answer(request, worker, reply);
 }
 
-/* Notes that the source's PIN may be one of the tries that the token counted. */
-static void module_login_note_tried(struct module *module, const struct worker *worker)
+/* The worker, or the whole module, ended while it had this PIN. */
+static void module_login_abort_pin(struct module *module, const struct worker *worker,
+                                   struct module_token *known, struct module_pin *pin)
 {
-    const struct inventory_token *token =
-        worker->inventory ? inventory_find_token(worker->inventory, worker->login_token) : NULL;
-    struct module_token *known = token ? module_login_get(module, &token->info) : NULL;
+    static const char text[] = "the token's module failed during the login; try again";
+    bool was_tried = worker && worker_may_have_tried_pin(worker);
+    enum protocol_error_code code =
+        worker && worker->end == WORKER_END_TIMEOUT ? PROTOCOL_E_TIMEOUT : PROTOCOL_E_INTERNAL;
 
-    if (!known)
+    module_login_end_ledger(module, known, pin,
+                            was_tried ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_NOT_TRIED);
+    if (pin == known->kept) {
+        if (was_tried)
+            module_keep_drop(known, "the module failed while it had it");
         return;
-    known->pin_is_bad = true;
-    module_login_note(known, "%s",
-                      "the module failed during the login, so the PIN may have been tried: reload "
-                      "the agent (SIGHUP) to try it again, or use `mtls unlock`");
+    }
+    if (pin->kind == MODULE_PIN_SOURCE) {
+        known->pin = module_pin_free(pin);
+        if (!was_tried)
+            return;
+        known->pin_is_bad = true;
+        module_login_note(known, "%s",
+                          "the module failed during the login, so the PIN may have been tried: "
+                          "reload the agent (SIGHUP) to try it again, or use `mtls unlock`");
+    } else if (worker && !was_tried && pin->kind != MODULE_PIN_RELAY) {
+        pin->since_ms = clock_monotonic_ms(); /* for the next worker */
+    } else {
+        module_login_drop_pin(module, known, code, text);
+    }
 }
 
 void module_login_abort(struct module *module, const struct worker *worker)
 {
-    struct request *request = module->login_request;
+    struct module_pin *pin = TAKE_PTR(module->login_pin);
 
-    if (worker && !module->login_is_by_person && worker_may_have_tried_pin(worker))
-        module_login_note_tried(module, worker);
-    module_login_end(module);
-    if (request)
-        token_request_fail(request,
-                           worker && worker->end == WORKER_END_TIMEOUT ? PROTOCOL_E_TIMEOUT
-                                                                       : PROTOCOL_E_INTERNAL,
-                           "the token's module failed during the login; try again");
+    module->login_worker = NULL;
+    if (pin)
+        module_login_abort_pin(module, worker, &module->tokens[pin->token], pin);
+    for (size_t i = 0; !worker && i < module->token_count; i++) {
+        if (module->tokens[i].pin)
+            module_login_drop_pin(module, &module->tokens[i], PROTOCOL_E_BUSY,
+                                  "the agent is ending");
+        module_prompt_end(module, &module->tokens[i], PROTOCOL_E_BUSY, "the agent is ending");
+    }
+}
+
+bool module_login_check(struct module *module, uint64_t now_ms)
+{
+    bool is_busy = module_prompt_check(module, now_ms);
+
+    for (size_t i = 0; i < module->token_count; i++) {
+        struct module_token *known = &module->tokens[i];
+        struct module_pin *pin = known->pin;
+        is_busy |= pin != NULL;
+        if (!pin || pin == module->login_pin || !module_pin_is_ready(pin) ||
+            !clock_is_over(now_ms, pin->since_ms, MODULE_PIN_HELD_MS))
+            continue;
+        module_login_drop_pin(module, known, PROTOCOL_E_TIMEOUT,
+                              "the token was not there in time for its PIN; try again");
+    }
+    return is_busy;
 }

@@ -6,11 +6,11 @@
 
 #include "agent/agent.h"
 #include "agent/keyring.h"
+#include "agent/module_context.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
 #include "agent/module_readers.h"
 #include "agent/module_release.h"
-#include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "agent/touch.h"
 #include "common/escape.h"
@@ -34,6 +34,7 @@ void module_flush(struct module *module, enum protocol_error_code code, const ch
         fair_queue_take(&module->queue, item);
         sign_request_give_back(list_entry(item, struct sign_request, item), code, text);
     }
+    module_context_flush(module, code, text);
 }
 
 size_t module_load(const struct module *module)
@@ -202,53 +203,27 @@ static struct worker *module_choose_worker(const struct module *module,
     return best;
 }
 
-/* An always-authenticate key gets its PIN from the source for every signature. Returns 0, or the
- * code to answer with. */
-static enum protocol_error_code module_start_pin(struct module *module, struct worker *worker,
-                                                 struct sign_request *request,
-                                                 const struct inventory_key *key, int *ret_fd,
-                                                 const char **ret_text)
-{
-    if (!key->info.always_authenticate)
-        return 0;
-    const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
-    const struct config_token *config =
-        token ? module_login_find_config(module, &token->info) : NULL;
-    const struct module_token *known = token ? module_login_find(module, &token->info) : NULL;
-
-    if (!config || config->pin == CONFIG_PIN_ASK) {
-        *ret_text = "this key wants its PIN for every signature: give its [token] section a source "
-                    "(pin = file:, command: or credential:)";
-        return PROTOCOL_E_LOCKED;
-    }
-    if (known && known->pin_is_bad) {
-        *ret_text = known->text;
-        return PROTOCOL_E_PIN;
-    }
-    if (pin_source_start(module->agent->event, config, &request->pin_source, ret_fd)) {
-        *ret_text = "the PIN could not be asked for; try again";
-        return PROTOCOL_E_BUSY;
-    }
-    return 0;
-}
-
 /* Hands one request to a worker. False when it has to wait. */
 static bool module_hand_over(struct module *module, struct worker *worker,
                              struct sign_request *request, const struct inventory_key *key)
 {
+    const struct inventory_token *token = inventory_find_token(worker->inventory, key->info.token);
     _cleanup_close_ int pin_fd = -1;
-    const char *text = NULL;
+    enum protocol_error_code code = PROTOCOL_E_TOKEN_GONE;
+    const char *text = "the token is gone";
+    enum module_context context = MODULE_CONTEXT_READY;
 
     fair_queue_take(&module->queue, &request->item);
-    enum protocol_error_code code = module_start_pin(module, worker, request, key, &pin_fd, &text);
-    if (code) {
+    if (key->info.always_authenticate)
+        context = token ? module_context_start(module, &token->info, request, &pin_fd, &code, &text)
+                        : MODULE_CONTEXT_FAILED;
+    if (context == MODULE_CONTEXT_FAILED)
         sign_request_fail(request, code, text);
+    if (context != MODULE_CONTEXT_READY)
         return true;
-    }
     int r = worker_send_sign(worker, request, key, pin_fd);
     if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET) {
         /* Its socket is full, or it has just died: nothing of the request has reached it. */
-        request->pin_source = pin_source_free(request->pin_source);
         fair_queue_put_back(&module->queue, &request->item);
         if (r != -EAGAIN)
             worker_kill(worker, WORKER_END_CRASH);
@@ -353,18 +328,27 @@ void module_forget(struct module *module, struct sign_request *request)
     fair_queue_remove(&module->queue, &request->item);
 }
 
-/* A refused context PIN is not given again for the next signature: each one costs a try. */
+/* A PIN for one signature, and what the token said to it. */
 static void module_note_context_pin(struct module *module, const struct worker *worker,
-                                    const struct sign_request *request,
-                                    const struct worker_reply *reply)
+                                    struct sign_request *request, const struct worker_reply *reply)
 {
     const struct inventory_token *token =
         inventory_find_token(worker->inventory, request->worker_token);
-    char text[PROTOCOL_TEXT_MAX / 2];
 
     if (token)
-        module_login_note_context(module, &token->info,
-                                  escape_text(reply->text, text, sizeof(text)));
+        module_context_note(module, &token->info, request, reply);
+}
+
+/* Only where a PIN is kept does it matter when the token last signed. */
+static void module_note_use(struct module *module, const struct worker *worker,
+                            const struct sign_request *request)
+{
+    if (!module->keeps_pin)
+        return;
+    const struct inventory_token *token =
+        inventory_find_token(worker->inventory, request->worker_token);
+    if (token)
+        module_login_note_use(module, &token->info);
 }
 
 void module_on_sign_reply(struct worker *worker, struct sign_request *request,
@@ -376,11 +360,11 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     request->is_with_worker = false;
     lookout_end(&module->agent->lookout);
     touch_note_reply(worker, request, reply->result == WORKER_OK);
-    if (request->pin_source &&
-        (reply->result == WORKER_E_PIN || reply->result == WORKER_E_PIN_BLOCKED))
+    if (request->pin_source || request->pin_is_kept)
         module_note_context_pin(module, worker, request, reply);
     if (reply->result == WORKER_OK) {
         module_note_success(module);
+        module_note_use(module, worker, request);
         sign_request_succeed(request, reply->signature);
     } else if (reply->result == WORKER_E_STATE_LOST && sign_request_move(request)) {
         log_debug("%s: another module took a request over", module_get_name(module));

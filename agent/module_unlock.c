@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_pin.h"
 #include "agent/module_release.h"
 #include "agent/token_request.h"
 
@@ -37,9 +38,8 @@ void module_fail_unlock(struct module *module, const char *text)
     token_request_fail(request, PROTOCOL_E_BUSY, text);
 }
 
-/* A token as this worker numbers it: each worker counts for itself. NULL: it does not see it. */
-static const struct worker_token *
-module_find_in_worker(const struct worker *worker, struct wire_span label, struct wire_span serial)
+const struct worker_token *module_find_in_worker(const struct worker *worker,
+                                                 struct wire_span label, struct wire_span serial)
 {
     for (size_t i = 0; i < worker->inventory->token_count; i++) {
         const struct worker_token *token = &worker->inventory->tokens[i].info;
@@ -60,23 +60,11 @@ static enum protocol_error_code module_send_unlock(struct module *module, struct
         *ret_text = "the token is gone";
         return PROTOCOL_E_TOKEN_GONE;
     }
-    if (module->login_worker) {
-        *ret_text = "the token's module is busy with another login; try again";
-        return PROTOCOL_E_BUSY;
-    }
     if (token->flags & WORKER_TOKEN_LOGGED_IN) {
         *ret_text = "the token is unlocked already";
         return PROTOCOL_E_PIN;
     }
-    if (worker_send_login(worker, token->token, pin_fd, true, MODULE_LOGIN_PIN_MS)) {
-        *ret_text = "the PIN could not be handed to the token's process";
-        return PROTOCOL_E_INTERNAL;
-    }
-    module->login_worker = worker;
-    module->login_is_by_person = true;
-    module->login_request = request;
-    agent_watch(module->agent);
-    return 0;
+    return module_login_relay(module, token, pin_fd, request, ret_text);
 }
 
 /* The UNLOCK that waited goes to the worker that has come up. */
@@ -134,8 +122,10 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
 
 void module_forget_unlock(struct module *module, const struct request *request)
 {
-    if (module->login_request == request)
-        module->login_request = NULL;
+    for (size_t i = 0; i < module->token_count; i++)
+        if (module->tokens[i].pin && module->tokens[i].pin->request == request)
+            module->tokens[i].pin->request = NULL;
+    module_prompt_forget(module, request);
     if (module->unlock_wait && module->unlock_wait->request == request)
         module->unlock_wait = module_unlock_wait_free(module->unlock_wait);
 }
@@ -153,9 +143,16 @@ void module_lock(struct module *module, const struct worker_token *token)
 {
     struct module_token *known = module_login_find(module, token);
 
-    if (known)
+    if (known) {
         known->is_locked_by_person = true;
+        module_keep_drop(known, "the token was locked");
+    }
     module_login_tell(module, token, "locked");
+    module_end_logins(module, token);
+}
+
+void module_end_logins(struct module *module, const struct worker_token *token)
+{
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
@@ -166,36 +163,4 @@ void module_lock(struct module *module, const struct worker_token *token)
             module_end_login(worker, seen->token);
     }
     agent_watch(module->agent);
-}
-
-static size_t module_forget_in_worker(struct module *module, struct worker *worker)
-{
-    bool is_being_typed = module->login_worker == worker && module->login_is_by_person;
-    uint32_t last = worker->login_token;
-    size_t count = 0;
-
-    for (size_t i = 0; i < worker->inventory->token_count; i++) {
-        const struct worker_token *token = &worker->inventory->tokens[i].info;
-        if (!module_login_token_is_typed(module, token))
-            continue;
-        module_login_tell(module, token, "locked");
-        last = token->token;
-        count++;
-    }
-    if (count > 0 || is_being_typed)
-        module_end_login(worker, last);
-    return count + is_being_typed;
-}
-
-size_t module_forget_typed(struct module *module)
-{
-    size_t count = 0;
-
-    module_fail_unlock(module, "PINs were just forgotten, and this one with them; try again");
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY || worker->state == WORKER_STATE_LOGIN)
-            count += module_forget_in_worker(module, worker);
-    }
-    return count;
 }

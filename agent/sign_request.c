@@ -9,6 +9,7 @@
 #include "agent/connection.h"
 #include "agent/keyring.h"
 #include "agent/module.h"
+#include "agent/module_context.h"
 #include "agent/pin_source.h"
 #include "agent/policy.h"
 #include "agent/remedy.h"
@@ -39,6 +40,7 @@ static void sign_request_audit(const struct sign_request *request, uint32_t code
 static void sign_request_free(struct sign_request *request)
 {
     touch_end(request);
+    module_context_end(request);
     connection_remove_request(&request->request);
     list_remove(&request->link);
     hold_end(request);
@@ -158,8 +160,9 @@ static void sign_request_cancel(struct request *base)
 {
     struct sign_request *request = list_entry(base, struct sign_request, request);
 
-    if (fair_item_is_queued(&request->item)) {
-        module_forget(request->module, request);
+    if (fair_item_is_queued(&request->item) || request->waits_for_pin) {
+        if (!request->waits_for_pin)
+            module_forget(request->module, request);
         sign_request_free(request);
         return;
     }
@@ -203,7 +206,7 @@ void sign_request_give_back(struct sign_request *request, enum protocol_error_co
     if (sign_request_move(request))
         return;
     const struct keyring_key *key = keyring_find(request->agent->keyring, request->key_hash);
-    if (!key || !hold_begin(request, key, code, text))
+    if (!key || !hold_begin(request, key, &code, &text))
         sign_request_fail(request, code, text);
 }
 
@@ -278,6 +281,7 @@ static int sign_request_new(struct connection *connection, const struct protocol
         return -ENOMEM;
     list_init(&request->request.link);
     list_init(&request->link);
+    list_init(&request->pin_link);
     fair_item_init(&request->item);
     request->agent = connection->agent;
     request->module = key->module;
@@ -359,7 +363,7 @@ int sign_request_start(struct connection *connection, const struct protocol_sign
     agent_watch(request->agent);
     if (code == 0)
         sign_request_enqueue(request, key->module);
-    else if (!hold_begin(request, key, code, text))
+    else if (!hold_begin(request, key, &code, &text))
         sign_request_fail(request, code, text);
     return 0;
 }

@@ -42,8 +42,14 @@ struct sign_request {
     bool is_with_worker;
     uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
     bool is_told;          /* that it may wait for a touch */
-    bool is_answered;      /* the client has its reply, or left; only the audit line is due */
-    struct pin_source *pin_source; /* of an always-authenticate key */
+    bool is_answered; /* the client has its reply, or left; only the audit line is due */
+    /* Of an always-authenticate key; module_context.c. */
+    struct pin_source *pin_source;
+    struct list pin_link;        /* in its module's context_requests */
+    size_t pin_token;            /* place of its token in module->tokens */
+    enum worker_tries pin_tries; /* which tries its PIN may cost */
+    bool pin_is_kept;            /* it got the token's kept PIN */
+    bool waits_for_pin;          /* a person is asked, or will be: it is in no queue */
     uint8_t digest[DIGEST_LEN_MAX];
     size_t data_len;
     uint8_t *message; /* instead of a digest, where the scheme takes the message */

@@ -144,8 +144,12 @@ static int token_request_start(struct connection *connection, uint32_t id,
     list_init(&request->request.link);
     request->module = match->module;
     connection_add_request(connection, &request->request, id, token_request_cancel);
+    const struct prompt_context context = {.pid = connection->peer->pid,
+                                           .program = connection->peer->exe};
     enum protocol_error_code code =
-        module_unlock(match->module, match->token, pin_fd, &request->request, &text);
+        pin_fd >= 0
+            ? module_unlock(match->module, match->token, pin_fd, &request->request, &text)
+            : module_login_wait(match->module, match->token, &context, &request->request, &text);
     if (code)
         token_request_fail(&request->request, code, text);
     return 0;
@@ -159,9 +163,9 @@ int token_request_unlock(struct connection *connection,
     struct token_match match;
     char text[PROTOCOL_TEXT_MAX];
 
-    if (!token_request_is_pipe(pin_fd)) {
+    if (pin_fd >= 0 && !token_request_is_pipe(pin_fd)) {
         connection_send_error(connection, message->id, PROTOCOL_E_PROTO,
-                              "UNLOCK takes one descriptor, the read end of a pipe");
+                              "UNLOCK takes no other descriptor than the read end of a pipe");
         return 0;
     }
     int r = token_request_select(connection, message, &selector);

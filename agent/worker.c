@@ -535,14 +535,15 @@ static void worker_begin_login(struct worker *worker, uint32_t token, bool is_lo
     atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_WAITING, memory_order_release);
 }
 
-int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, bool person,
-                      uint32_t timeout_ms)
+int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum worker_tries tries,
+                      bool is_keypad, uint32_t timeout_ms)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer packet;
 
     wire_writer_init(&packet, WORKER_BUFFER_LEN);
     worker_begin_login(worker, token, false);
-    const struct worker_login login = {worker->login_seq, token, person, timeout_ms};
+    worker->login_is_keypad = is_keypad;
+    const struct worker_login login = {worker->login_seq, token, tries, is_keypad, timeout_ms};
     int r = worker_login_encode(&packet, &login);
     if (!r)
         r = worker_send_packet(worker, &packet, pin_fd);
@@ -618,6 +619,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
         .slot = slot,
         .key = key->info.key,
         .scheme = request->scheme->code,
+        .tries = request->pin_tries,
         .data = sign_request_get_data(request),
     };
 
@@ -690,7 +692,8 @@ static bool worker_login_is_late(struct worker *worker, uint64_t now_ms, uint32_
     if (worker_may_have_tried_pin(worker)) {
         if (worker->login_call_since_ms == 0)
             worker->login_call_since_ms = now_ms;
-        return clock_is_over(now_ms, worker->login_call_since_ms, timeout_ms);
+        return clock_is_over(now_ms, worker->login_call_since_ms,
+                             (uint64_t)timeout_ms + (worker->login_is_keypad ? pin_timeout_ms : 0));
     }
     return clock_is_over(now_ms, worker->login_since_ms, (uint64_t)timeout_ms + pin_timeout_ms);
 }

@@ -54,7 +54,8 @@ int worker_login_encode(struct wire_writer *writer, const struct worker_login *m
 
     wire_put_u32(writer, msg->seq);
     wire_put_u32(writer, msg->token);
-    wire_put_bool(writer, msg->person);
+    wire_put_u32(writer, msg->tries);
+    wire_put_bool(writer, msg->keypad);
     wire_put_u32(writer, msg->timeout_ms);
     return wire_end_frame(writer, mark);
 }
@@ -67,10 +68,12 @@ int worker_login_parse(struct wire_span body, struct worker_login *ret_msg)
     wire_reader_init(&reader, body);
     msg.seq = wire_get_u32(&reader);
     msg.token = wire_get_u32(&reader);
-    msg.person = wire_get_bool(&reader);
+    uint32_t tries = wire_get_u32(&reader);
+    msg.keypad = wire_get_bool(&reader);
     msg.timeout_ms = wire_get_u32(&reader);
-    if (wire_reader_finish(&reader))
+    if (wire_reader_finish(&reader) || tries > WORKER_TRIES_ALL)
         return WIRE_E_MALFORMED;
+    msg.tries = (enum worker_tries)tries;
     *ret_msg = msg;
     return 0;
 }
@@ -106,6 +109,7 @@ int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg
     wire_put_u32(writer, msg->slot);
     wire_put_u32(writer, msg->key);
     wire_put_u32(writer, msg->scheme);
+    wire_put_u32(writer, msg->tries);
     wire_put_string(writer, msg->data);
     return wire_end_frame(writer, mark);
 }
@@ -120,9 +124,11 @@ int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg)
     msg.slot = wire_get_u32(&reader);
     msg.key = wire_get_u32(&reader);
     msg.scheme = wire_get_u32(&reader);
+    uint32_t tries = wire_get_u32(&reader);
     msg.data = wire_get_string(&reader, WORKER_DATA_MAX);
-    if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX)
+    if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX || tries > WORKER_TRIES_ALL)
         return WIRE_E_MALFORMED;
+    msg.tries = (enum worker_tries)tries;
     *ret_msg = msg;
     return 0;
 }

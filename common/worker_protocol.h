@@ -124,11 +124,20 @@ struct worker_load {
 int worker_load_encode(struct wire_writer *writer, const struct worker_load *msg) _must_check_;
 int worker_load_parse(struct wire_span body, struct worker_load *ret_msg) _must_check_;
 
+/* Which tries a PIN may cost when the token says that they are low. */
+enum worker_tries {
+    WORKER_TRIES_SAFE = 0,     /* none: no person is there now */
+    WORKER_TRIES_BUT_LAST = 1, /* a person typed it, who was not told of a last try */
+    WORKER_TRIES_ALL = 2,      /* a person typed it, and knows */
+};
+
 /* LOGIN carries the read end of the PIN pipe (SCM_RIGHTS); LOGOUT carries nothing. */
 struct worker_login {
     uint32_t seq;
-    uint32_t token;      /* the worker's number of the token, from WORKER_TOKEN */
-    bool person;         /* a person typed it now: the last tries may be spent */
+    uint32_t token;          /* the worker's number of the token, from WORKER_TOKEN */
+    enum worker_tries tries; /* which of the token's tries it may cost */
+    bool keypad; /* the PIN is typed at the reader (CKF_PROTECTED_AUTHENTICATION_PATH): no pipe
+                    comes */
     uint32_t timeout_ms; /* how long to wait for the PIN */
 };
 int worker_login_encode(struct wire_writer *writer, const struct worker_login *msg) _must_check_;
@@ -144,10 +153,11 @@ int worker_logout_parse(struct wire_span body, struct worker_logout *ret_msg) _m
 /* SIGN; for an always-authenticate key it carries the read end of a PIN pipe. */
 struct worker_sign {
     uint32_t seq;
-    uint32_t slot;         /* into the ledger, below WORKER_WINDOW_MAX */
-    uint32_t key;          /* the worker's number of the key, from WORKER_KEY */
-    uint32_t scheme;       /* TLS SignatureScheme */
-    struct wire_span data; /* digest of the scheme's hash; Ed25519: the message */
+    uint32_t slot;           /* into the ledger, below WORKER_WINDOW_MAX */
+    uint32_t key;            /* the worker's number of the key, from WORKER_KEY */
+    uint32_t scheme;         /* TLS SignatureScheme */
+    enum worker_tries tries; /* which of the token's tries the PIN may cost */
+    struct wire_span data;   /* digest of the scheme's hash; Ed25519: the message */
 };
 int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg) _must_check_;
 int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg) _must_check_;

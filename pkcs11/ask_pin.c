@@ -1,230 +1,258 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ask-pin: fetches a PIN from where the configuration says and writes it, with a line end, to its
- * standard output, a pipe that ends in the token worker. The core starts it and never sees the PIN.
- * Errors are one sentence on standard error.
+ * ask-pin: obtains one PIN and writes it into the pipes that the core passes, each of which ends in
+ * a token worker. Where the PIN is kept it lives here and nowhere else, until the core closes the
+ * control socket or kills this process.
  *
- *     ask-pin file PATH | command COMMAND | credential NAME
+ *     ask-pin                                                  started by the core
+ *     ask-pin file PATH | command COMMAND | credential NAME    by hand: the PIN to stdout
  */
+#include "pkcs11/ask_pin.h"
+
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include "common/clock.h"
-#include "common/escape.h"
+#include "common/frame.h"
 #include "common/harden.h"
-#include "common/secret.h"
+#include "pkcs11/link.h"
 
-#define ASK_PIN_END_MS 1000u /* a command that gave its line has so long to end */
-#define ASK_PIN_TIMEOUT_MS                                                 \
-    (24u * 3600u * 1000u) /* the core ends us when its own deadline passes \
-                           */
-#define ASK_PIN_SHOWN_MAX 512u
+static char ask_pin_sentence[PROTOCOL_TEXT_MAX];
 
-_printf_(1, 2) static int ask_pin_fail(const char *format, ...)
+/* All that this process knows. */
+struct ask_pin {
+    struct secret *secret;
+    bool has_pin;
+    bool has_told; /* that the ledger cannot be written */
+    char *ledger;  /* "": none */
+    char source[PIN_IDENTITY_MAX];
+    struct wire_writer writer;
+};
+
+enum pin_answer ask_pin_fail(const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    (void)vdprintf(STDERR_FILENO, format, args);
+    (void)vsnprintf(ask_pin_sentence, sizeof(ask_pin_sentence), format, args);
     va_end(args);
-    (void)dprintf(STDERR_FILENO, "\n");
-    return 1;
+    return PIN_E_FAILED;
 }
 
-static int ask_pin_read(struct secret *secret, int fd, const char *shown)
+const char *ask_pin_text(void)
 {
-    int r = secret_read(secret, fd, ASK_PIN_TIMEOUT_MS);
+    return ask_pin_sentence;
+}
 
+/* One write: less than PIPE_BUF, so whoever reads gets all or nothing. */
+static int ask_pin_write(const struct secret *secret, int fd)
+{
+    _cleanup_secret_ struct secret *line = secret_new();
+    ssize_t written;
+
+    if (!line)
+        return -ENOMEM;
+    memcpy(line->data, secret->data, secret->len);
+    line->data[secret->len] = '\n';
+    do {
+        written = write(fd, line->data, secret->len + 1);
+    } while (written < 0 && errno == EINTR);
+    if (written < 0)
+        return -errno;
+    return (size_t)written == secret->len + 1 ? 0 : -EIO;
+}
+
+/* By hand, to see whether a source works. */
+static int ask_pin_run_once(const char *name, const char *argument)
+{
+    static const char *const names[] = {[PIN_KIND_FILE] = "file",
+                                        [PIN_KIND_COMMAND] = "command",
+                                        [PIN_KIND_CREDENTIAL] = "credential"};
+    _cleanup_secret_ struct secret *secret = secret_new();
+    enum pin_answer answer = ask_pin_fail("usage: ask-pin file PATH | command COMMAND | "
+                                          "credential NAME");
+
+    (void)signal(SIGPIPE, SIG_DFL);
+    for (size_t i = PIN_KIND_FILE; secret && name && i < ARRAY_SIZE(names); i++)
+        if (strcmp(names[i], name) == 0)
+            answer = ask_pin_from_source((enum pin_kind)i, argument, PIN_TIMEOUT_MS_MAX, secret);
+    int r = answer ? 0 : ask_pin_write(secret, STDOUT_FILENO);
     if (r)
-        return ask_pin_fail("%s: %s", shown, secret_error_text(r));
-    return 0;
+        answer = ask_pin_fail("the PIN was not taken: %s", strerror(-r));
+    if (answer)
+        (void)dprintf(STDERR_FILENO, "%s\n", ask_pin_text());
+    return answer ? 1 : 0;
 }
 
-/* A file that others can read or write keeps no secret, so it is not used at all. */
-static int ask_pin_check_file(int fd, const char *shown)
+static int ask_pin_send(const struct ask_pin *ask_pin)
 {
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return ask_pin_fail("the PIN file %s cannot be examined: %s", shown, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return ask_pin_fail("the PIN file %s is not a regular file", shown);
-    if (st.st_uid != geteuid())
-        return ask_pin_fail("the PIN file %s belongs to uid %u, and must belong to uid %u", shown,
-                            (unsigned int)st.st_uid, (unsigned int)geteuid());
-    if (st.st_mode & 077)
-        return ask_pin_fail("the PIN file %s is open to others (mode %04o); run: chmod 600 %s",
-                            shown, (unsigned int)(st.st_mode & 07777), shown);
-    return 0;
+    return link_send(PIN_FD_CONTROL, &ask_pin->writer);
 }
 
-/* Without O_NONBLOCK a FIFO that nobody writes to would hold the open() for ever. */
-static int ask_pin_from_file(const char *path, struct secret *secret)
+static enum pin_answer ask_pin_prompt(struct ask_pin *ask_pin, const struct pin_ask *msg)
 {
-    char shown[ASK_PIN_SHOWN_MAX];
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+    _cleanup_free_ char *pinentry = wire_span_to_text(msg->pinentry);
+    _cleanup_free_ char *text = wire_span_to_text(msg->text);
+    _cleanup_free_ char *error = wire_span_to_text(msg->error);
+    const struct ask_pin_prompt prompt = {.pinentry = pinentry,
+                                          .client_pid = (pid_t)msg->client_pid,
+                                          .text = text,
+                                          .error = error,
+                                          .timeout_ms = msg->timeout_ms,
+                                          .control = PIN_FD_CONTROL};
 
-    (void)escape_cstring(path, shown, sizeof(shown));
-    if (fd < 0 && errno == ELOOP)
-        return ask_pin_fail("the PIN file %s is a symbolic link; name the file itself", shown);
-    if (fd < 0)
-        return ask_pin_fail("the PIN file %s cannot be opened: %s", shown, strerror(errno));
-    int r = ask_pin_check_file(fd, shown);
-    return r ? r : ask_pin_read(secret, fd, shown);
+    if (!pinentry || !text || !error)
+        return ask_pin_fail("out of memory");
+    if (msg->kind == PIN_KIND_PRESENCE)
+        return ask_pin_check_person(&prompt);
+    return ask_pin_from_person(&prompt, ask_pin->secret);
 }
 
-/* The child: its output is the pipe, it dies with us, signals are as a shell expects them. */
-_Noreturn static void ask_pin_run_shell(const char *command, int output, pid_t parent)
+static enum pin_answer ask_pin_fetch(struct ask_pin *ask_pin, const struct pin_ask *msg, int fd)
 {
-    sigset_t none;
+    _cleanup_free_ char *argument = wire_span_to_text(msg->argument);
 
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-        dup2(output, STDOUT_FILENO) < 0)
-        _exit(127);
-    (void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-    _exit(127);
+    if (!argument)
+        return ask_pin_fail("out of memory");
+    if (msg->kind == PIN_KIND_PROMPT || msg->kind == PIN_KIND_PRESENCE)
+        return ask_pin_prompt(ask_pin, msg);
+    if (msg->kind == PIN_KIND_RELAY)
+        return ask_pin_read(ask_pin->secret, fd, msg->timeout_ms, "");
+    ask_pin_source_identity(msg->kind, argument, ask_pin->source);
+    if (wire_span_is_equal(msg->refused, wire_span_from_text(ask_pin->source)))
+        return PIN_E_REFUSED;
+    return ask_pin_from_source(msg->kind, argument, msg->timeout_ms, ask_pin->secret);
 }
 
-static int ask_pin_wait(pid_t child, const char *shown)
+static int ask_pin_handle_ask(struct ask_pin *ask_pin, struct wire_span body, int fd)
 {
-    int status = 0;
+    struct pin_ask msg;
 
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return ask_pin_fail("the PIN command cannot be waited for: %s", strerror(errno));
-    if (WIFSIGNALED(status))
-        return ask_pin_fail("the PIN command was killed by signal %d: %s", WTERMSIG(status), shown);
-    if (WEXITSTATUS(status) != 0)
-        return ask_pin_fail("the PIN command ended with status %d: %s", WEXITSTATUS(status), shown);
-    return 0;
+    if (ask_pin->ledger || pin_ask_parse(body, &msg))
+        return -EPROTO;
+    ask_pin->ledger = wire_span_to_text(msg.ledger);
+    enum pin_answer answer = ask_pin_fetch(ask_pin, &msg, fd);
+    ask_pin->has_pin = answer == PIN_OK && msg.kind != PIN_KIND_PRESENCE;
+    const struct pin_reply reply = {.answer = answer,
+                                    .source = wire_span_from_text(ask_pin->source),
+                                    .text = protocol_text(answer ? ask_pin_text() : "")};
+    wire_writer_reset(&ask_pin->writer);
+    /* A sentence that is no UTF-8, as a path may be, would not be taken. */
+    if (pin_reply_encode(&ask_pin->writer, &reply))
+        return -ENOMEM;
+    return ask_pin_send(ask_pin);
 }
 
-/* Reads on and forgets, so that the command does not die of SIGPIPE, until it has ended. False when
- * it goes on for longer than a moment. */
-static bool ask_pin_ends_soon(pid_t child, int output)
+/* Without its ledger the agent works all the same; it is told once. */
+static int ask_pin_record(struct ask_pin *ask_pin, const struct pin_record *record)
 {
-    _cleanup_close_ int pidfd = pidfd_open(child, 0);
-    uint64_t deadline_ms = clock_monotonic_ms() + ASK_PIN_END_MS;
-    struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};
-    char rest[256];
+    char text[PROTOCOL_TEXT_MAX];
 
-    if (pidfd < 0)
-        return true; /* it has ended and can be waited for */
-    for (;;) {
-        uint64_t now_ms = clock_monotonic_ms();
-        if (now_ms >= deadline_ms ||
-            poll(fds, ARRAY_SIZE(fds), clock_poll_timeout(deadline_ms - now_ms)) == 0)
-            return false;
-        if (fds[0].revents)
-            return true;
-        if (fds[1].revents && read(output, rest, sizeof(rest)) <= 0)
-            fds[1].fd = -1;
-        explicit_bzero(rest, sizeof(rest));
-    }
-}
-
-/* Only the first line counts. Of a command that then fails it is an error message, which must not
- * be tried as a PIN; one that goes on is not waited for and ends with us. */
-static int ask_pin_from_command(const char *command, struct secret *secret)
-{
-    char shown[ASK_PIN_SHOWN_MAX];
-    int pipe_fds[2] = {-1, -1};
-    pid_t parent = getpid();
-
-    (void)escape_cstring(command, shown, sizeof(shown));
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return ask_pin_fail("no pipe for the PIN command: %s", strerror(errno));
-    _cleanup_close_ int from_child = pipe_fds[0];
-    _cleanup_close_ int to_parent = pipe_fds[1];
-    pid_t child = fork();
-    if (child < 0)
-        return ask_pin_fail("the PIN command cannot be started: %s", strerror(errno));
-    if (child == 0)
-        ask_pin_run_shell(command, to_parent, parent);
-
-    (void)close_fd(TAKE_FD(to_parent));
-    int r = secret_read(secret, from_child, ASK_PIN_TIMEOUT_MS);
-    if (r == 0 && !ask_pin_ends_soon(child, from_child))
+    if (record->token.len == 0 || !ask_pin->ledger || !*ask_pin->ledger)
         return 0;
-    (void)close_fd(TAKE_FD(from_child));
-    /* A command that failed says more than the empty output that it left. */
-    if (ask_pin_wait(child, shown)) {
-        secret_wipe(secret);
-        return 1;
-    }
-    if (r)
-        return ask_pin_fail("the PIN command gave no PIN (%s): %s", secret_error_text(r), shown);
-    return 0;
+    int r = ask_pin_ledger_write(ask_pin->ledger, record, ask_pin->source);
+    if (r == 0 || ask_pin->has_told)
+        return 0;
+    ask_pin->has_told = true;
+    (void)snprintf(text, sizeof(text), "%s", strerror(-r));
+    wire_writer_reset(&ask_pin->writer);
+    if (pin_trouble_encode(&ask_pin->writer, wire_span_from_text(text)))
+        return -ENOMEM;
+    return ask_pin_send(ask_pin);
 }
 
-/* systemd.exec(5), "Credentials": the directory is ours alone. */
-static int ask_pin_from_credential(const char *name, struct secret *secret)
+static int ask_pin_handle_give(struct ask_pin *ask_pin, struct wire_span body, int fd)
 {
-    const char *directory = getenv("CREDENTIALS_DIRECTORY");
-    char shown[ASK_PIN_SHOWN_MAX];
+    struct pin_record record;
 
-    (void)escape_cstring(name, shown, sizeof(shown));
-    if (name[0] == '\0' || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return ask_pin_fail("%s is not the name of a credential", shown);
-    if (!directory)
-        return ask_pin_fail("there are no credentials here: the agent was not started by a unit "
-                            "with LoadCredential=%s",
-                            shown);
-    _cleanup_close_ int dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int fd =
-        dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return ask_pin_fail("the credential %s cannot be opened: %s", shown, strerror(errno));
-    return ask_pin_read(secret, fd, shown);
+    if (pin_record_parse(body, &record))
+        return -EPROTO;
+    /* The end of the pipe tells the worker that there is none. */
+    if (!ask_pin->has_pin || fd < 0)
+        return 0;
+    int r = ask_pin_record(ask_pin, &record);
+    /* A worker that is gone does not take it: the core knows. */
+    if (r == 0)
+        (void)ask_pin_write(ask_pin->secret, fd);
+    return r;
+}
+
+static int ask_pin_handle_record(struct ask_pin *ask_pin, struct wire_span body, int fd)
+{
+    struct pin_record record;
+
+    (void)fd;
+    return pin_record_parse(body, &record) ? -EPROTO : ask_pin_record(ask_pin, &record);
 }
 
 static const struct {
-    const char *name;
-    int (*fetch)(const char *argument, struct secret *secret);
-} ask_pin_sources[] = {
-    {"file", ask_pin_from_file},
-    {"command", ask_pin_from_command},
-    {"credential", ask_pin_from_credential},
+    uint8_t type;
+    int (*handle)(struct ask_pin *ask_pin, struct wire_span body, int fd);
+} ask_pin_rows[] = {
+    {PIN_ASK, ask_pin_handle_ask},
+    {PIN_GIVE, ask_pin_handle_give},
+    {PIN_RECORD, ask_pin_handle_record},
 };
 
-/* One write: less than PIPE_BUF, so the worker gets all or nothing. */
-static int ask_pin_write(struct secret *secret)
+static int ask_pin_handle_packet(struct ask_pin *ask_pin, struct wire_span packet, int fd)
 {
-    ssize_t written;
+    struct frame frame;
 
-    secret->data[secret->len] = '\n';
-    do {
-        written = write(STDOUT_FILENO, secret->data, secret->len + 1);
-    } while (written < 0 && errno == EINTR);
-    if (written != (ssize_t)secret->len + 1)
-        return ask_pin_fail("the PIN was not taken: %s", strerror(errno));
-    return 0;
+    if (frame_parse(packet, &frame))
+        return -EPROTO;
+    for (size_t i = 0; i < ARRAY_SIZE(ask_pin_rows); i++)
+        if (ask_pin_rows[i].type == frame.type)
+            return ask_pin_rows[i].handle(ask_pin, frame.body, fd);
+    return -EPROTO;
+}
+
+/* Until the core closes its end. */
+static int ask_pin_serve(struct ask_pin *ask_pin)
+{
+    _cleanup_free_ uint8_t *buffer = malloc(LINK_PACKET_MAX);
+    int r = buffer ? 0 : -ENOMEM;
+
+    while (r == 0) {
+        struct wire_span packet;
+        int received = -1;
+        r = link_receive(PIN_FD_CONTROL, true, buffer, &packet, &received);
+        _cleanup_close_ int fd = received;
+        if (r == 0)
+            r = ask_pin_handle_packet(ask_pin, packet, fd);
+    }
+    return r == LINK_E_END ? 0 : r;
+}
+
+static int ask_pin_run(void)
+{
+    struct ask_pin ask_pin = {.secret = secret_new()};
+    int r = ask_pin.secret ? link_init(PIN_FD_CONTROL) : -ENOMEM;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    wire_writer_init(&ask_pin.writer, PIN_PACKET_MAX);
+    if (r == 0 && fcntl(PIN_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
+        r = -errno;
+    if (r == 0)
+        r = ask_pin_serve(&ask_pin);
+    if (r)
+        (void)dprintf(STDERR_FILENO, "ask-pin ends: %s\n", strerror(-r));
+    ask_pin.secret = secret_free(ask_pin.secret);
+    wire_writer_deinit(&ask_pin.writer);
+    free(ask_pin.ledger);
+    return r ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    _cleanup_secret_ struct secret *secret = secret_new();
-
-    if (harden_standard_fds() || harden_process() || !secret)
-        return ask_pin_fail("ask-pin cannot protect itself: %s", strerror(errno));
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return ask_pin_fail("ask-pin cannot tie itself to the agent: %s", strerror(errno));
-    (void)signal(SIGPIPE, SIG_DFL);
-    for (size_t i = 0; argc == 3 && i < ARRAY_SIZE(ask_pin_sources); i++) {
-        if (strcmp(argv[1], ask_pin_sources[i].name) != 0)
-            continue;
-        int r = ask_pin_sources[i].fetch(argv[2], secret);
-        return r ? r : ask_pin_write(secret);
+    if (harden_standard_fds() || harden_process() || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        (void)dprintf(STDERR_FILENO, "ask-pin cannot protect itself: %s\n", strerror(errno));
+        return 1;
     }
-    return ask_pin_fail("usage: ask-pin file PATH | command COMMAND | credential NAME");
+    if (argc == 1 && isfdtype(PIN_FD_CONTROL, S_IFSOCK) > 0)
+        return ask_pin_run();
+    return ask_pin_run_once(argc == 3 ? argv[1] : NULL, argc == 3 ? argv[2] : "");
 }

@@ -74,14 +74,15 @@ static void login_set_refusal(struct login_outcome *outcome, struct token *token
         login_set_failure(outcome, "C_Login", rv);
 }
 
-/* The one place where a user PIN meets a token. */
+/* The one place where a user PIN meets a token. @pin: NULL: it is typed at the reader. */
 static void login_once(struct worker *worker, struct token *token, const struct secret *pin,
                        struct login_outcome *outcome)
 {
     atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_CALLED, memory_order_release);
     /* The parameter is not const in the interface; the module only reads it. */
-    CK_RV rv = token->calls->C_Login(token->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin->data,
-                                     pin->len);
+    CK_RV rv =
+        token->calls->C_Login(token->session, CKU_USER,
+                              pin ? (CK_UTF8CHAR *)(uintptr_t)pin->data : NULL, pin ? pin->len : 0);
 
     if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
         login_set_refusal(outcome, token, rv);
@@ -111,9 +112,14 @@ static void login_try(struct worker *worker, const struct worker_login *msg, str
         return;
     }
     uint32_t flags = token_flags(token);
-    if (!msg->person && login_is_risky(flags)) {
+    if (msg->tries == WORKER_TRIES_SAFE && login_is_risky(flags)) {
         login_set_outcome(outcome, WORKER_E_REFUSED, CKR_OK,
                           "the PIN was not tried, a person has to unlock the token",
+                          login_tries_text(flags));
+        return;
+    }
+    if (msg->tries == WORKER_TRIES_BUT_LAST && (flags & WORKER_TOKEN_PIN_FINAL_TRY)) {
+        login_set_outcome(outcome, WORKER_E_REFUSED, CKR_OK, "the PIN was not tried yet",
                           login_tries_text(flags));
         return;
     }
@@ -164,11 +170,12 @@ int login_handle(struct worker *worker, const struct worker_login *msg, int pin_
     _cleanup_secret_ struct secret *pin = secret_new();
     struct login_outcome outcome = {.result = WORKER_OK};
     struct token *token = worker_get_token(worker, msg->token);
-    bool have_pin = login_read_pin(token, pin_fd, pin_ms, pin, &outcome);
+    bool is_keypad = token && msg->keypad;
+    bool have_pin = is_keypad || login_read_pin(token, pin_fd, pin_ms, pin, &outcome);
 
     (void)pthread_rwlock_wrlock(&worker->lock);
     if (have_pin)
-        login_try(worker, msg, token, pin, &outcome);
+        login_try(worker, msg, token, is_keypad ? NULL : pin, &outcome);
     int r = login_answer(worker, msg->seq, token, &outcome, writer);
     (void)pthread_rwlock_unlock(&worker->lock);
     return r;

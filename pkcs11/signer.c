@@ -367,8 +367,9 @@ static void signer_sign(struct signer *signer, struct signing *signing)
 }
 
 /*
- * A source gave this PIN, and no person now: the last tries are not its to spend. A PIN that is
- * blocked has none to lose, and OpenSC says so for a while after it was unblocked.
+ * What a source gave, and no person now, does not spend the last tries; a person who was not told
+ * of the last one does not spend that. A PIN that is blocked has none to lose, and OpenSC says so
+ * for a while after it was unblocked.
  */
 static int signer_check_tries(struct signer *signer, struct signing *signing)
 {
@@ -380,10 +381,12 @@ static int signer_check_tries(struct signer *signer, struct signing *signing)
         return 1;
     }
     uint32_t flags = token_flags(signing->token) & ~(uint32_t)WORKER_TOKEN_PIN_LOCKED;
-    if (!login_is_risky(flags))
+    bool is_person = signing->msg->tries != WORKER_TRIES_SAFE;
+    if (signing->msg->tries == WORKER_TRIES_ALL ||
+        !(is_person ? flags & WORKER_TOKEN_PIN_FINAL_TRY : login_is_risky(flags)))
         return 0;
-    (void)snprintf(signer->text, sizeof(signer->text),
-                   "the PIN was not tried, a person has to lock and unlock the token%s",
+    (void)snprintf(signer->text, sizeof(signer->text), "the PIN was not tried%s%s",
+                   is_person ? "" : ", a person has to lock and unlock the token",
                    login_tries_text(flags));
     signer_answer(signing, WORKER_E_REFUSED, signer->text);
     return 1;

@@ -16,10 +16,12 @@
 
 enum {
     UNLOCK_STDIN,
+    UNLOCK_ASK,
 };
 
 static const struct cli_option unlock_options[] = {
     [UNLOCK_STDIN] = {"stdin", 0, NULL, "read the PIN from the first line of stdin"},
+    [UNLOCK_ASK] = {"ask", 0, NULL, "have the agent ask: with a pinentry, or at the reader"},
 };
 
 #define UNLOCK_STDIN_TIMEOUT_MS (60u * 1000u)
@@ -150,9 +152,30 @@ static int unlock_send(struct mtls_agent *agent, const char *selector, const cha
     return CLI_OK;
 }
 
-static int unlock_token(struct mtls_agent *agent, const char *selector, const char *name,
-                        const char *serial, bool from_stdin)
+static int unlock_ask(struct mtls_agent *agent, const char *selector, const char *name)
 {
+    struct mtls_agent_error error = {0};
+
+    patience_begin("waiting for the PIN of token %s...", name);
+    int r = mtls_agent_ask_unlock(agent, selector, &error);
+    patience_end();
+    if (r)
+        return cli_fail_agent(&error);
+    cli_note("token %s is unlocked", name);
+    return CLI_OK;
+}
+
+/* Where its PIN comes from. */
+struct unlock_way {
+    bool from_stdin;
+    bool by_agent;
+};
+
+static int unlock_token(struct mtls_agent *agent, const char *selector, const char *name,
+                        const char *serial, const struct unlock_way *way)
+{
+    if (way->by_agent)
+        return unlock_ask(agent, selector, name);
     _cleanup_secret_ struct secret *pin = NULL;
 
     int r = harden_process();
@@ -161,8 +184,8 @@ static int unlock_token(struct mtls_agent *agent, const char *selector, const ch
     pin = secret_new();
     if (!pin)
         return cli_fail_errno("cannot protect the PIN", ENOMEM);
-    r = from_stdin ? secret_read(pin, STDIN_FILENO, UNLOCK_STDIN_TIMEOUT_MS)
-                   : unlock_read_terminal(name, serial, pin);
+    r = way->from_stdin ? secret_read(pin, STDIN_FILENO, UNLOCK_STDIN_TIMEOUT_MS)
+                        : unlock_read_terminal(name, serial, pin);
     if (r)
         return unlock_fail_pin(r);
     return unlock_send(agent, selector, name, pin);
@@ -174,7 +197,8 @@ static int unlock_run(const struct cli_args *args)
     _cleanup_agent_status_ struct mtls_agent_status *status = NULL;
     const struct mtls_agent_token_status *token = NULL;
     const char *name = cli_operand(args, 0);
-    bool from_stdin = args->values[UNLOCK_STDIN] != NULL;
+    const struct unlock_way way = {.from_stdin = args->values[UNLOCK_STDIN] != NULL,
+                                   .by_agent = args->values[UNLOCK_ASK] != NULL};
     struct mtls_agent_error error = {0};
     char buffer[ADVICE_SELECTOR_MAX];
 
@@ -189,7 +213,7 @@ static int unlock_run(const struct cli_args *args)
     if (r)
         return r;
     if (!token && name)
-        return unlock_token(agent, name, name, "", from_stdin);
+        return unlock_token(agent, name, name, "", &way);
     if (!token) {
         cli_note("no token waits for a PIN");
         return CLI_OK;
@@ -204,7 +228,7 @@ static int unlock_run(const struct cli_args *args)
                  "PUK and the tool of its maker",
                  token->label);
     return unlock_token(agent, advice_token_selector(status, token, buffer), token->label,
-                        token->serial, from_stdin);
+                        token->serial, &way);
 }
 
 const struct cli_command cmd_unlock = {

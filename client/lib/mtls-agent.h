@@ -333,6 +333,18 @@ MTLS_AGENT_EXPORT int mtls_agent_unlock(struct mtls_agent *agent, const char *to
                                         struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
 /**
+ * mtls_agent_ask_unlock() - have the agent ask a person for a token's PIN, then log in
+ * @token:      as for mtls_agent_unlock()
+ *
+ * The agent asks with a pinentry, on the display or terminal of this process, or has the person
+ * type at the reader's keypad. Blocks until the deadline at most, as long as the person takes.
+ * Return: as mtls_agent_unlock(); MTLS_AGENT_E_LOCKED when nobody can be asked, MTLS_AGENT_E_PIN
+ * when nobody answered.
+ */
+MTLS_AGENT_EXPORT int mtls_agent_ask_unlock(struct mtls_agent *agent, const char *token,
+                                            struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
+/**
  * mtls_agent_lock() - log out of every token that is meant, so that its keys need the PIN again
  * @token:      token label, serial, or `pkcs11:` URI; borrowed; NULL: all
  *

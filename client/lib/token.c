@@ -71,6 +71,12 @@ int mtls_agent_unlock(struct mtls_agent *agent, const char *token, int pin_fd,
     return token_run(agent, &unlock_type, token, pin_fd, error);
 }
 
+int mtls_agent_ask_unlock(struct mtls_agent *agent, const char *token,
+                          struct mtls_agent_error *error)
+{
+    return token_run(agent, &unlock_type, token, -1, error);
+}
+
 int mtls_agent_lock(struct mtls_agent *agent, const char *token, struct mtls_agent_error *error)
 {
     return token_run(agent, &lock_type, token, -1, error);

@@ -21,7 +21,7 @@ _mtls_options() {
     env) echo --key --unset --help ;;
     setup) echo --key --write --dry-run --undo --profile --allow-digest --yes --json --help ;;
     test) echo --all --json --help ;;
-    unlock) echo --stdin --help ;;
+    unlock) echo --stdin --ask --help ;;
     lock | check-config) echo --help ;;
     esac
 }

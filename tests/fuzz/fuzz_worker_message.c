@@ -7,5 +7,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_message(worker_messages, worker_message_count, data, size);
     fuzz_message(reader_messages, reader_message_count, data, size);
+    fuzz_message(pin_messages, pin_message_count, data, size);
     return 0;
 }

@@ -124,6 +124,8 @@ class Agent:
         if "[module" not in text and not self.discover:
             text += f"\n[module none]\npath = {MODULE}\n" \
                     f"environment = SOFTHSM2_CONF={self.dir}/softhsm2.conf\n"
+        if "pinentry" not in text:  # no dialog for whoever runs the tests
+            text += "\n[agent]\npinentry = none\n"
         self.config_file.write_text(text)
         self.config_file.chmod(0o644)
 

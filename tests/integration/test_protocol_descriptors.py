@@ -4,6 +4,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 
 import harness
 import wire
@@ -98,7 +100,8 @@ class TestUnlockDescriptor(IntegrationTest):
     def setUp(self):
         self.the_token = self.token(pin="secret-7c41f0")
         self.the_key = self.the_token.key("work")
-        self.the_agent = self.agent(self.the_token.config(pin="ask"))
+        self.the_agent = self.agent("[agent]\npinentry = /bin/false\n" +
+                                    self.the_token.config(pin="ask"))
         self.the_agent.wait_for(lambda s: s.tokens, what="token seen")
         self.client = self.connect(self.the_agent)
 
@@ -106,9 +109,16 @@ class TestUnlockDescriptor(IntegrationTest):
         self.client.unlock(self.the_token.pin, "demo")
         self.assert_signs(self.client, self.the_key)
 
-    def test_without_a_descriptor_it_is_refused_with_its_id(self):
-        refused = self.assert_refused(Code.PROTO, self.client.call, wire.unlock, "demo")
-        self.assertEqual(refused.request_id, self.client.last_id)
+    def test_without_a_descriptor_the_agent_asks(self):
+        """Here nobody: a program that can be seen to have neither display nor terminal."""
+        code = (f"import sys; sys.path.insert(0, {os.path.dirname(wire.__file__)!r}); import wire\n"
+                f"client = wire.Wire({os.fspath(self.the_agent.socket)!r})\n"
+                "try: client.call(wire.unlock, 'demo')\n"
+                "except wire.Refused as refused: print(refused.code.name, refused.text)")
+        done = subprocess.run([sys.executable, "-c", code], env={}, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=True, start_new_session=True)
+        self.assertIn("LOCKED", done.stdout)
+        self.assertIn("mtls unlock", done.stdout)
         self.assert_still_works()
 
     def test_what_is_no_pipe_is_refused_with_its_id(self):

@@ -143,7 +143,8 @@ static const struct worker_reply *login_with_fd(struct token_fixture *fixture, i
                                                 uint32_t timeout_ms)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer;
-    const struct worker_login msg = {++fixture->worker.seq, 0, true, timeout_ms};
+    const struct worker_login msg = {
+        .seq = ++fixture->worker.seq, .tries = WORKER_TRIES_ALL, .timeout_ms = timeout_ms};
 
     wire_writer_init(&writer, WIRE_FRAME_MAX);
     assert_int_equal(worker_login_encode(&writer, &msg), 0);
@@ -187,7 +188,8 @@ static void test_login_waiting_does_not_block_signing(void **state)
     token_fixture_login(fixture);
     uint32_t key = token_fixture_key(fixture, "key")->key;
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    const struct worker_login msg = {++fixture->worker.seq, 0, true, 20000};
+    const struct worker_login msg = {
+        .seq = ++fixture->worker.seq, .tries = WORKER_TRIES_ALL, .timeout_ms = 20000};
     wire_writer_init(&writer, WIRE_FRAME_MAX);
     assert_int_equal(worker_login_encode(&writer, &msg), 0);
     worker_process_send(&fixture->worker, &writer, fds[0]);

@@ -228,7 +228,12 @@ const struct worker_reply *worker_process_login(struct worker_process *worker, u
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer;
     _cleanup_close_ int fd = pin_pipe(pin);
-    const struct worker_login msg = {++worker->seq, token, person, PATIENCE_MS};
+    const struct worker_login msg = {
+        .seq = ++worker->seq,
+        .token = token,
+        .tries = person ? WORKER_TRIES_ALL : WORKER_TRIES_SAFE,
+        .timeout_ms = PATIENCE_MS,
+    };
 
     wire_writer_init(&writer, PACKET_MAX);
     assert_int_equal(worker_login_encode(&writer, &msg), 0);
@@ -256,7 +261,8 @@ uint32_t worker_process_send_sign(struct worker_process *worker, uint32_t slot, 
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer;
     _cleanup_close_ int fd = pin ? pin_pipe(pin) : -1;
-    const struct worker_sign msg = {++worker->seq, slot, key, scheme, data};
+    const struct worker_sign msg = {
+        .seq = ++worker->seq, .slot = slot, .key = key, .scheme = scheme, .data = data};
 
     wire_writer_init(&writer, PACKET_MAX);
     assert_int_equal(worker_sign_encode(&writer, &msg), 0);

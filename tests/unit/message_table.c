@@ -190,9 +190,49 @@ static int sample_load(struct wire_writer *writer)
     return worker_load_encode(writer, &sample_load_message);
 }
 
+static int sample_pin_ask(struct wire_writer *writer)
+{
+    return pin_ask_encode(writer, &(struct pin_ask){
+                                      .kind = PIN_KIND_PROMPT,
+                                      .timeout_ms = 60000,
+                                      .argument = TEXT("/etc/mtls-agent/pin"),
+                                      .refused = TEXT("file-0123456789abcdef-1-2-3.4"),
+                                      .ledger = TEXT("/var/lib/mtls-agent/pin-ledger"),
+                                      .pinentry = TEXT("/usr/bin/pinentry"),
+                                      .client_pid = 4711,
+                                      .text = TEXT("Token \"demo\" wants its PIN.\nKey: work"),
+                                      .error = TEXT("the PIN was refused"),
+                                  });
+}
+
+static int sample_pin_give(struct wire_writer *writer)
+{
+    return pin_record_encode(writer, PIN_GIVE,
+                             &(struct pin_record){TEXT("token=0123:demo"), TEXT("refused=1 when=-"),
+                                                  TEXT("file-0123456789abcdef-1-2-3.4")});
+}
+
+static int sample_pin_record(struct wire_writer *writer)
+{
+    return pin_record_encode(writer, PIN_RECORD,
+                             &(struct pin_record){.token = TEXT("token=0123:demo")});
+}
+
+static int sample_pin_answer(struct wire_writer *writer)
+{
+    return pin_reply_encode(
+        writer, &(struct pin_reply){PIN_E_CANCELLED, TEXT("file-0123"), TEXT("nobody wanted to")});
+}
+
+static int sample_pin_trouble(struct wire_writer *writer)
+{
+    return pin_trouble_encode(writer, (struct wire_span)TEXT("No space left on device"));
+}
+
 static int sample_login(struct wire_writer *writer)
 {
-    return worker_login_encode(writer, &(struct worker_login){1, 2, true, 60000});
+    return worker_login_encode(writer,
+                               &(struct worker_login){1, 2, WORKER_TRIES_BUT_LAST, true, 60000});
 }
 
 static int sample_logout(struct wire_writer *writer)
@@ -204,7 +244,7 @@ static int sample_worker_sign(struct wire_writer *writer)
 {
     return worker_sign_encode(
         writer, &(struct worker_sign){3, WORKER_WINDOW_MAX - 1, 5, SCHEME_RSA_PSS_RSAE_SHA256,
-                                      TEXT("0123456789abcdef0123456789abcdef")});
+                                      WORKER_TRIES_ALL, TEXT("0123456789abcdef0123456789abcdef")});
 }
 
 static int sample_discover(struct wire_writer *writer)
@@ -311,6 +351,7 @@ DEFINE_RECODE(protocol_sign_reply)
 DEFINE_RECODE(protocol_subscribe)
 DEFINE_RECODE(protocol_event)
 DEFINE_RECODE(protocol_error)
+DEFINE_RECODE(pin_ask)
 DEFINE_RECODE(worker_load)
 DEFINE_RECODE(worker_login)
 DEFINE_RECODE(worker_logout)
@@ -409,6 +450,38 @@ static int recode_empty(struct wire_span body, uint8_t type, struct wire_writer 
     return worker_empty_encode(writer, type) ? MESSAGE_E_ENCODE : 0;
 }
 
+static int recode_pin_record(struct wire_span body, uint8_t type, struct wire_writer *writer)
+{
+    struct pin_record msg;
+    int r = pin_record_parse(body, &msg);
+
+    if (r)
+        return r;
+    return pin_record_encode(writer, type, &msg) ? MESSAGE_E_ENCODE : 0;
+}
+
+static int recode_pin_answer(struct wire_span body, uint8_t type, struct wire_writer *writer)
+{
+    struct pin_reply msg;
+    int r = pin_reply_parse(body, &msg);
+
+    (void)type;
+    if (r)
+        return r;
+    return pin_reply_encode(writer, &msg) ? MESSAGE_E_ENCODE : 0;
+}
+
+static int recode_pin_trouble(struct wire_span body, uint8_t type, struct wire_writer *writer)
+{
+    struct wire_span text;
+    int r = pin_trouble_parse(body, &text);
+
+    (void)type;
+    if (r)
+        return r;
+    return pin_trouble_encode(writer, text) ? MESSAGE_E_ENCODE : 0;
+}
+
 const struct message_row client_messages[] = {
     {"hello", PROTOCOL_HELLO, sample_hello, recode_protocol_hello},
     {"hello-reply", PROTOCOL_HELLO_REPLY, sample_hello_reply, recode_protocol_hello_reply},
@@ -450,6 +523,14 @@ const struct message_row reader_messages[] = {
     {"reader-report", READER_REPORT, sample_reader_report, recode_reader_report},
 };
 const size_t reader_message_count = ARRAY_SIZE(reader_messages);
+const struct message_row pin_messages[] = {
+    {"pin-ask", PIN_ASK, sample_pin_ask, recode_pin_ask},
+    {"pin-give", PIN_GIVE, sample_pin_give, recode_pin_record},
+    {"pin-record", PIN_RECORD, sample_pin_record, recode_pin_record},
+    {"pin-answer", PIN_ANSWER, sample_pin_answer, recode_pin_answer},
+    {"pin-trouble", PIN_TROUBLE, sample_pin_trouble, recode_pin_trouble},
+};
+const size_t pin_message_count = ARRAY_SIZE(pin_messages);
 
 const struct message_row *message_find(const struct message_row *rows, size_t count, uint8_t type)
 {

@@ -8,6 +8,7 @@
 #define MTLS_TESTS_MESSAGE_TABLE_H
 
 #include "common/frame.h"
+#include "common/pin_protocol.h"
 #include "common/protocol.h"
 #include "common/reader_protocol.h"
 #include "common/worker_protocol.h"
@@ -30,6 +31,8 @@ extern const struct message_row worker_messages[];
 extern const size_t worker_message_count;
 extern const struct message_row reader_messages[];
 extern const size_t reader_message_count;
+extern const struct message_row pin_messages[];
+extern const size_t pin_message_count;
 
 /** message_find() - the row for @type, or NULL. */
 const struct message_row *message_find(const struct message_row *rows, size_t count, uint8_t type);

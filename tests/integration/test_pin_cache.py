@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`pin-cache`: a PIN that the token took is kept in ask-pin, for fresh workers, until something ends it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import harness
+import tls_messages
+import wire
+from faults import main
+from harness import Code, Kind, needs_root, poll_until
+from prompts import PromptTest, is_gone
+from test_pin_secrecy import memory_has
+from wire import ModuleState, TokenState
+
+PIN = "Xq7-kept-pin-Vm2"
+
+
+class CacheTest(PromptTest):
+    def unlocked(self, token=None, cache="pin-cache = 8h\n", **options):
+        """A token that a person unlocked with `mtls unlock`, and whose PIN is kept."""
+        token, agent = self.locked(token, token_options=cache, **options)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+        return token, agent
+
+    def fresh_worker(self, agent):
+        """The workers die; until others have come up."""
+        restarts = self.module(agent).restarts
+        agent.kill_workers()
+        self.wait_module(agent, lambda m: m.restarts > restarts and m.state == ModuleState.READY)
+
+    def assert_locked(self, agent, token):
+        with agent.connect() as client:
+            self.assert_refused(Code.LOCKED, client.sign, token.keys["work"].hash,
+                                wire.ECDSA_SHA256, Kind.TLS13, tls_messages.certificate_verify())
+
+
+class TestKeeping(CacheTest):
+    def test_nothing_is_kept_by_default(self):
+        token, agent = self.unlocked(cache="")
+        self.wait_keepers(agent, 0)
+        self.fresh_worker(agent)
+        self.assert_locked(agent, token)
+
+    def test_fresh_worker_after_a_crash(self):
+        token, agent = self.unlocked()
+        self.assertEqual(len(self.keepers(agent)), 1)
+        for count in range(2, 4):
+            self.fresh_worker(agent)
+            self.assert_recovers(agent, token.keys["work"])
+            self.assertEqual(token.calls("C_Login"), count)
+        self.assertEqual(self.pinentry.dialogs, [])
+
+    def test_pin_from_a_dialog(self):
+        token, agent = self.locked(token_options="pin-cache = 8h\n")
+        self.assertEqual(self.ask(agent, f"pin {token.pin}")[0], 0)
+        self.fresh_worker(agent)
+        self.assert_recovers(agent, token.keys["work"])
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+
+    def test_pin_of_a_command(self):
+        """Which may ask for a password of its own each time."""
+        token = self.faulty_token()
+        runs = token.dir / "runs"
+        text = token.config(pin=f"command:echo run >> {runs}; echo {token.pin}", workers=1)
+        agent = self.agent(text.replace("pin = command", "pin-cache = 8h\npin = command"))
+        agent.wait_keys()
+        self.fresh_worker(agent)
+        self.assert_recovers(agent, token.keys["work"])
+        self.assertEqual(runs.read_text(), "run\n")
+
+    def test_several_workers_of_a_software_token(self):
+        token, agent = self.locked(token_options="pin-cache = 8h\n", workers=3)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            for _ in range(3):
+                self.assert_signs(client, token.keys["work"])
+        poll_until(lambda: len(agent.workers()) == 3, what="three workers")
+        poll_until(lambda: token.calls("C_Login") >= 3, what="each logged in")
+        self.assertEqual(len(self.keepers(agent)), 1)
+
+    def test_wrong_pin_is_not_kept(self):
+        token, agent = self.locked(token_options="pin-cache = 8h\n")
+        with agent.connect() as client:
+            self.assert_refused(Code.PIN, client.unlock, "0000")
+        self.wait_keepers(agent, 0)
+
+    @needs_root
+    def test_it_is_in_ask_pin_and_not_in_the_core(self):
+        token, agent = self.unlocked(self.faulty_token(pin=PIN))
+        (keeper,) = self.keepers(agent)
+        self.assertIsNotNone(memory_has(keeper, PIN), "the search finds nothing")
+        self.assertIsNone(memory_has(agent.pid, PIN))
+
+    @needs_root
+    def test_pin_from_a_dialog_is_there_once(self):
+        """Not in what the pinentry's library read it into, either."""
+        token, agent = self.locked(self.faulty_token(pin=PIN), token_options="pin-cache = 8h\n")
+        self.assertEqual(self.ask(agent, f"pin {PIN}")[0], 0)
+        (keeper,) = self.keepers(agent)
+        self.assertEqual(count_in_memory(keeper, PIN.encode()), 1)
+
+    def test_keeper_gives_nothing_away(self):
+        _, agent = self.unlocked()
+        (keeper,) = self.keepers(agent)
+        process = Path(f"/proc/{keeper}")
+        self.assertIn("NoNewPrivs:\t1", (process / "status").read_text())
+        self.assertRegex((process / "limits").read_text(), r"Max core file size\s+0\s+0\s")
+        self.assertEqual((process / "cmdline").read_bytes(), b"ask-pin\0")
+
+
+def count_in_memory(pid, needle):
+    count = 0
+    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, permissions, *_ = line.split()
+            if not permissions.startswith("r") or "[v" in line:
+                continue
+            start, end = (int(x, 16) for x in span.split("-"))
+            try:
+                memory.seek(start)
+                count += memory.read(end - start).count(needle)
+            except (OSError, OverflowError, ValueError):
+                continue
+    return count
+
+
+class TestEnd(CacheTest):
+    def test_absolute_limit(self):
+        token, agent = self.unlocked(cache="pin-cache = 1500ms\n")
+        (keeper,) = self.keepers(agent)
+        with agent.connect() as watcher:
+            watcher.subscribe(wire.TOKEN_CHANGED)
+            self.assertIn("pin-cache", watcher.event().text)
+        self.assertTrue(is_gone(keeper))
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assert_locked(agent, token)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+
+    def test_idle_limit_begins_anew_with_each_signature(self):
+        token, agent = self.unlocked(cache="pin-cache = 8h\npin-cache-idle = 2s\n")
+        began = time.monotonic()
+        with agent.connect() as client:
+            while time.monotonic() - began < 3:
+                self.assert_signs(client, token.keys["work"])
+                time.sleep(0.2)
+        self.assertEqual(len(self.keepers(agent)), 1)
+        self.wait_keepers(agent, 0)
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+
+    def test_lock(self):
+        token, agent = self.unlocked()
+        with agent.connect() as client:
+            client.lock()
+        self.wait_keepers(agent, 0)
+        self.assert_locked(agent, token)
+
+    def test_killing_the_keeper_forgets_the_pin(self):
+        token, agent = self.unlocked()
+        (keeper,) = self.keepers(agent)
+        os.kill(keeper, signal.SIGKILL)
+        self.wait_keepers(agent, 0)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])  # the login is the worker's
+        self.fresh_worker(agent)
+        self.assert_locked(agent, token)
+
+    def test_configuration_that_wants_it_no_more(self):
+        token, agent = self.unlocked()
+        agent.reload(agent.config_file.read_text().replace("pin-cache = 8h\n", ""))
+        self.wait_keepers(agent, 0)
+
+    def test_removed_token(self):
+        token, agent = self.unlocked()
+        token.rules("removed demo")
+        agent.kill_workers()
+        self.wait_keepers(agent, 0)
+        token.rules()
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_stop(self):
+        _, agent = self.unlocked()
+        (keeper,) = self.keepers(agent)
+        agent.stop()
+        self.assertTrue(is_gone(keeper))
+
+
+class TestRefused(CacheTest):
+    def test_pin_that_was_changed_elsewhere_costs_one_try(self):
+        token, agent = self.unlocked(self.counting_token())
+        softhsm_change_pin(token, "5678")
+        self.fresh_worker(agent)
+        self.wait_keepers(agent, 0)
+        self.assertEqual(token.calls("C_Login"), 2)
+        self.assertEqual(token.tries_left(), self.TRIES - 1)
+        for _ in range(2):
+            self.fresh_worker(agent)
+        self.assertEqual(token.calls("C_Login"), 2)
+        self.assertEqual(self.ask(agent, "pin 5678")[0], 0)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])
+
+    def test_not_used_when_tries_are_low(self):
+        token, agent = self.unlocked(self.counting_token())
+        token.tries_left(self.TRIES - 1)
+        self.fresh_worker(agent)
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assertEqual(token.calls("C_Login"), 1)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+
+    def test_worker_that_dies_in_the_login_is_not_given_it_again(self):
+        token, agent = self.unlocked()
+        token.rules("C_Login crash")
+        agent.kill_workers()
+        self.wait_keepers(agent, 0)
+        token.rules()
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assertEqual(token.calls("C_Login"), 2)
+
+
+def softhsm_change_pin(token, pin):
+    """As another program would."""
+    harness.softhsm.run("pkcs11-tool", "--module", harness.MODULE, "--token-label", token.label,
+                        "--login", "--pin", token.pin, "--change-pin", "--new-pin", pin,
+                        env=token.environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys that want their PIN for every signature: a dialog for each, or the kept PIN where that is allowed."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import tls_messages
+import wire
+from faults import main
+from harness import Code, Kind, poll_until
+from prompts import DISPLAY, PromptTest, is_gone
+from wire import TokenState
+
+SIGN = textwrap.dedent("""\
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import tls_messages, wire
+    client = wire.Wire(sys.argv[2])
+    try:
+        client.sign(bytes.fromhex(sys.argv[3]), wire.ECDSA_SHA256, wire.Kind.TLS13,
+                    tls_messages.certificate_verify())
+        print("signed")
+    except wire.Refused as refused:
+        print(refused.code.name, refused.text)
+    """)
+
+
+class ContextTest(PromptTest):
+    KEY_SECTION = ""
+
+    def opened(self, token=None, token_options="", section=""):
+        """A token with the keys "plain" and "consent" that a person has unlocked."""
+        token = token or self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.key("consent", always_auth=True)
+        token, agent = self.locked(token, token_options=token_options, agent_section=section)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        return token, agent
+
+    def start_signing(self, agent, key):
+        """A program with a display of its own that makes one signature."""
+        return self.start_process(
+            sys.executable, "-c", SIGN, os.path.dirname(wire.__file__), agent.socket, key.hash.hex(),
+            env=DISPLAY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            start_new_session=True)
+
+    def sign(self, agent, key, *answers):
+        self.pinentry.answer(*answers)
+        return self.start_signing(agent, key).communicate(timeout=30)[0].strip()
+
+
+class TestDialog(ContextTest):
+    def test_one_for_each_signature(self):
+        token, agent = self.opened()
+        for count in range(1, 4):
+            self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+            self.assertEqual(len(self.pinentry.dialogs), count)
+        self.assertEqual(token.calls("C_Login"), 1 + 3)
+
+    def test_it_names_the_key_and_the_program(self):
+        token, agent = self.opened()
+        self.sign(agent, token.keys["consent"], "cancel")
+        text = self.pinentry.dialogs[0]["SETDESC"]
+        self.assertIn("for one signature", text)
+        self.assertIn("Key: consent", text)
+        self.assertIn("Program: " + os.path.realpath(sys.executable), text)
+
+    def test_cancelled(self):
+        token, agent = self.opened()
+        self.assertRegex(self.sign(agent, token.keys["consent"], "cancel"), "^PIN .*cancelled")
+        self.assertRegex(self.sign(agent, token.keys["consent"], f"pin {token.pin}"),
+                         "^PIN .*a moment ago")
+        self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_wrong_pin_costs_one_try(self):
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.rules("pin-tries 3")
+        token, agent = self.opened(token)
+        self.assertRegex(self.sign(agent, token.keys["consent"], "pin 0000", "pin 0000"),
+                         "^PIN .*refused")
+        self.assertEqual(token.tries_left(), 2)
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+        self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+        self.assertIn("Refused since the last right PIN: 1", self.pinentry.dialogs[-1]["SETDESC"])
+
+    def test_other_keys_are_not_held_up(self):
+        token, agent = self.opened()
+        self.pinentry.answer("hang")
+        self.start_signing(agent, token.keys["consent"])
+        self.wait_dialogs(1)
+        with agent.connect() as client:
+            for _ in range(3):
+                self.assert_signs(client, token.keys["plain"])
+
+    def test_one_dialog_at_a_time(self):
+        token, agent = self.opened()
+        gate = token.dir / "gate"
+        self.pinentry.answer(f"wait {gate} {token.pin}", *[f"pin {token.pin}"] * 2)
+        programs = [self.start_signing(agent, token.keys["consent"]) for _ in range(3)]
+        poll_until(lambda: agent.status().queued >= 3, what="all wait")
+        self.wait_dialogs(1)
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+        gate.touch()
+        for program in programs:
+            self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+        self.assertEqual(len(self.pinentry.dialogs), 3)
+
+    def test_program_that_leaves_closes_its_dialog(self):
+        token, agent = self.opened()
+        self.pinentry.answer("hang", f"pin {token.pin}")
+        first = self.start_signing(agent, token.keys["consent"])
+        (dialog,) = self.wait_dialogs(1)
+        second = self.start_signing(agent, token.keys["consent"])
+        poll_until(lambda: agent.status().queued >= 2, what="both wait")
+        first.kill()
+        self.assertEqual(second.communicate(timeout=30)[0], "signed\n")
+        poll_until(lambda: is_gone(dialog["pid"]), what="the dialog closed")
+
+    def test_worker_that_dies_meanwhile_costs_no_second_dialog(self):
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token, agent = self.opened(token, token_options="pin-cache = 1h\n")
+        gate = token.dir / "gate"
+        self.pinentry.answer(f"wait {gate} {token.pin}")
+        program = self.start_signing(agent, token.keys["consent"])
+        self.wait_dialogs(1)
+        agent.kill_workers()
+        gate.touch()
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+
+    def test_stop(self):
+        token, agent = self.opened()
+        self.pinentry.answer("hang")
+        self.start_signing(agent, token.keys["consent"])
+        (dialog,) = self.wait_dialogs(1)
+        agent.stop()
+        poll_until(lambda: is_gone(dialog["pid"]), what="the dialog closed")
+
+
+class TestKeptPin(ContextTest):
+    SECTION = "[key consent]\nuri = pkcs11:token=demo;object=consent\npin-cache = yes\n[agent]\n"
+
+    def test_where_the_key_allows_it(self):
+        token, agent = self.opened(token_options="pin-cache = 1h\n", section=self.SECTION)
+        with agent.connect() as client:
+            for _ in range(3):
+                self.assert_signs(client, token.keys["consent"])
+        self.assertEqual(self.pinentry.dialogs, [])
+        self.assertEqual(token.calls("C_Login"), 1 + 3)
+
+    def test_not_by_the_tokens_cache_alone(self):
+        token, agent = self.opened(token_options="pin-cache = 1h\n")
+        self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+
+    def test_not_when_tries_are_low(self):
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.rules("pin-tries 3")
+        token, agent = self.opened(token, token_options="pin-cache = 1h\n", section=self.SECTION)
+        token.tries_left(1)
+        with agent.connect() as client:
+            self.assert_refused(Code.PIN, client.sign, token.keys["consent"].hash,
+                                wire.ECDSA_SHA256, Kind.TLS13, tls_messages.certificate_verify())
+        self.assertEqual(token.tries_left(), 1)
+
+    def test_refused_it_is_forgotten(self):
+        token, agent = self.opened(token_options="pin-cache = 1h\n", section=self.SECTION)
+        token.rules("C_Login rv a0")
+        with agent.connect() as client:
+            self.assert_refused(Code.PIN, client.sign, token.keys["consent"].hash,
+                                wire.ECDSA_SHA256, Kind.TLS13, tls_messages.certificate_verify())
+        self.wait_keepers(agent, 0)
+        token.rules()
+        self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+        self.assertEqual(len(self.pinentry.dialogs), 1)
+
+
+if __name__ == "__main__":
+    main()
