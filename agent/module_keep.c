@@ -123,10 +123,12 @@ size_t module_login_forget(struct module *module, const char *why)
         bool is_by_person = !config || config->pin == CONFIG_PIN_ASK || token->pin_is_bad;
         if (token->prompt)
             module_prompt_cancel(module, token, why);
+        bool had_one = module_login_drop_typed(module, token, why);
         if (token->kept || (is_by_person && module_keep_is_open(module, &id))) {
             module_keep_close(module, token, why);
-            count++;
+            had_one = true;
         }
+        count += had_one;
     }
     return count;
 }

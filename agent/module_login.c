@@ -335,6 +335,18 @@ static void module_login_drop_pin(struct module *module, struct module_token *kn
     module_prompt_end(module, known, code, text);
 }
 
+bool module_login_drop_typed(struct module *module, struct module_token *known, const char *why)
+{
+    char text[PROTOCOL_TEXT_MAX];
+
+    /* One that a worker has may be in use: the worker ends. */
+    if (!known->pin || known->pin->kind == MODULE_PIN_SOURCE || module->login_pin == known->pin)
+        return false;
+    (void)snprintf(text, sizeof(text), "the PIN was forgotten before it was used: %s", why);
+    module_login_drop_pin(module, known, PROTOCOL_E_PIN, text);
+    return true;
+}
+
 void module_login_resume(struct module *module)
 {
     const char *text = NULL;

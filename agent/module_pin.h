@@ -59,6 +59,9 @@ struct worker_token module_token_get_id(const struct module_token *token);
 /** module_login_resume() - a PIN is there: whoever may log in with it does. */
 void module_login_resume(struct module *module);
 
+/** module_login_drop_typed() - a PIN of a person that no worker has yet. Return: there was one. */
+bool module_login_drop_typed(struct module *module, struct module_token *known, const char *why);
+
 /** module_login_make_ask() - what the configured source is asked. Borrows from both. */
 struct pin_ask module_login_make_ask(const struct module *module, const struct worker_token *token,
                                      const struct config_token *config);

@@ -142,7 +142,7 @@ class TestLock(LogindTest):
         watcher.subscribe(wire.TOKEN_CHANGED)
         logind("lock", "1")
         event = watcher.event()
-        self.assertEqual((event.subject, event.text), (token.label, "locked"))
+        self.assertEqual((event.subject, event.text), (token.label, "locked: the session was locked"))
         self.wait_locked(agent)
         agent.wait_for_log("forgot the PINs of 1 tokens: the session was locked")
 
