@@ -13,6 +13,9 @@
 #include "agent/discovery.h"
 #include "agent/listener.h"
 #include "agent/module.h"
+#include "agent/module_readers.h"
+#include "agent/readers.h"
+#include "agent/session.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -59,6 +62,8 @@ static bool agent_check_requests(struct agent *agent, uint64_t now_ms)
         struct sign_request *request = list_entry(link, struct sign_request, link);
         if (!request->is_answered && now_ms >= request->deadline_ms)
             sign_request_expire(request);
+        else
+            hold_check_limit(request, now_ms);
     }
     return !list_is_empty(&agent->sign_requests);
 }
@@ -156,6 +161,27 @@ void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, co
     }
 }
 
+bool agent_person_is_told(const struct agent *agent)
+{
+    list_for_each (link, &agent->connections)
+        if (list_entry(link, struct connection, link)->subscription_mask & EVENT_WAITING)
+            return true;
+    return false;
+}
+
+void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
+                        const char *text)
+{
+    (void)reason;
+    agent_broadcast(agent, EVENT_WAITING, subject, text);
+}
+
+void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject)
+{
+    (void)reason;
+    agent_broadcast(agent, EVENT_WAITING, subject, "over");
+}
+
 static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring)
 {
     _cleanup_(cleanup_keyring) struct keyring *keyring = keyring_new(agent->config);
@@ -164,9 +190,7 @@ static int agent_build_keyring(struct agent *agent, struct keyring **ret_keyring
         return -ENOMEM;
     list_for_each (link, &agent->modules) {
         struct module *module = list_entry(link, struct module, link);
-        int r = module->inventory && !module->is_leaving
-                    ? keyring_add(keyring, module, module->inventory)
-                    : 0;
+        int r = module->is_leaving ? 0 : keyring_add(keyring, module);
         if (r)
             return r;
     }
@@ -195,6 +219,7 @@ void agent_keys_changed(struct agent *agent)
     }
     (void)keyring_free(agent->keyring);
     agent->keyring = keyring;
+    hold_review_soon(agent);
     agent_tell_keys_changed(agent);
 }
 
@@ -203,6 +228,27 @@ void agent_look_again(struct agent *agent)
     list_for_each (link, &agent->modules)
         module_look_again(list_entry(link, struct module, link));
     agent_watch(agent);
+}
+
+void agent_forget_pins(struct agent *agent, const char *why)
+{
+    size_t count = 0;
+
+    list_for_each_safe (link, &agent->modules)
+        count += module_forget_typed(list_entry(link, struct module, link));
+    if (count > 0)
+        log_info("forgot the PINs of %zu tokens: %s", count, why);
+    else
+        log_info("%s: there was no PIN to forget", why);
+    agent_watch(agent);
+}
+
+bool agent_is_forgetting(const struct agent *agent)
+{
+    list_for_each (link, &agent->modules)
+        if (module_is_replacing(list_entry(link, struct module, link)))
+            return true;
+    return false;
 }
 
 int agent_add_module(struct agent *agent, struct config *owner, const struct config_module *config)
@@ -412,6 +458,15 @@ static int agent_handle_reload(sd_event_source *source, const struct signalfd_si
     return 0;
 }
 
+static int agent_handle_forget(sd_event_source *source, const struct signalfd_siginfo *info,
+                               void *userdata)
+{
+    (void)source;
+    (void)info;
+    agent_forget_pins(userdata, "SIGUSR1 was sent");
+    return 0;
+}
+
 static int agent_handle_stop_time(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct agent *agent = userdata;
@@ -461,6 +516,7 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
     (void)sd_notify(0, "STOPPING=1");
     agent->is_stopping = true;
     agent->listener = listener_free(agent->listener);
+    hold_fail_all(agent);
     int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_BOOTTIME,
                                        (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
                                        agent);
@@ -500,6 +556,9 @@ static int agent_add_signals(struct agent *agent)
     if (r >= 0)
         r = sd_event_add_signal(agent->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK,
                                 agent_handle_reload, agent);
+    if (r >= 0)
+        r = sd_event_add_signal(agent->event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK,
+                                agent_handle_forget, agent);
     return r < 0 ? r : 0;
 }
 
@@ -512,6 +571,14 @@ static void agent_raise_limits(void)
         limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+static void agent_on_readers(void *userdata)
+{
+    struct agent *agent = userdata;
+
+    list_for_each_safe (link, &agent->modules)
+        module_readers_changed(list_entry(link, struct module, link));
 }
 
 static int agent_prepare(struct agent *agent, const char *config_file)
@@ -538,6 +605,10 @@ static int agent_prepare(struct agent *agent, const char *config_file)
         r = agent_add_timers(agent);
     if (r >= 0)
         r = agent_add_signals(agent);
+    if (r >= 0)
+        r = hold_init(agent);
+    if (r >= 0)
+        r = readers_new(agent->event, agent_on_readers, agent, &agent->readers);
     /* Fed by the loop itself: a loop that does not turn is not fed. */
     if (r >= 0)
         r = sd_event_set_watchdog(agent->event, true);
@@ -579,6 +650,9 @@ int agent_start(struct agent *agent, const char *socket_path)
 
     if (r)
         return r < 0 ? r : AGENT_E_REFUSED;
+    r = session_watch_new(agent, &agent->session);
+    if (r)
+        return r;
     agent_start_modules(agent);
     return 0;
 }
@@ -607,22 +681,26 @@ struct agent *agent_free(struct agent *agent)
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGUSR1, SIG_IGN);
     agent->is_stopping = true;
     agent->is_settled = true;
     agent->listener = listener_free(agent->listener);
     agent->discovery = discovery_free(agent->discovery);
+    agent->session = session_watch_free(agent->session);
     /* Modules first: what is still in flight is answered before its connection ends. */
     list_for_each_safe (link, &agent->modules)
         (void)module_free(list_entry(link, struct module, link));
     list_for_each_safe (link, &agent->connections)
         (void)connection_free(list_entry(link, struct connection, link));
     agent_free_retired(agent);
+    agent->readers = readers_free(agent->readers);
     (void)keyring_free(agent->keyring);
     (void)audit_free(agent->audit);
     (void)digester_free(agent->digester);
     frame_buffer_deinit(&agent->spare_input);
     sd_event_source_disable_unref(agent->tick);
     sd_event_source_disable_unref(agent->sweep);
+    hold_deinit(agent);
     sd_event_source_disable_unref(agent->stop);
     (void)config_unref(agent->config);
     (void)sd_event_unref(agent->event);

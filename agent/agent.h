@@ -23,6 +23,9 @@ struct connection;
 struct discovery;
 struct listener;
 struct module;
+struct notice_board;
+struct readers;
+struct session_watch;
 
 #define AGENT_STOP_MS 4000u /* what is in flight at SIGTERM has so long to finish */
 
@@ -57,8 +60,12 @@ struct agent {
     struct list modules;
     struct list connections;
     struct list retired;       /* connections that are freed at the next safe point */
-    struct list sign_requests; /* every one that is queued or with a worker */
+    struct list sign_requests; /* every one that is queued, with a worker, or held */
+    sd_event_source *hold_review;
+    unsigned int hold_round;
     struct discovery *discovery;
+    struct session_watch *session; /* what logind says; NULL before agent_start() */
+    struct readers *readers;
     struct agent_counters counters;
     struct refusals refusals;
     uint64_t started_ms;
@@ -91,12 +98,39 @@ struct agent *agent_free(struct agent *agent);
 /** agent_serves() - own uid or a configured one; never a uid that the kernel could not name. */
 bool agent_serves(const struct agent *agent, const struct peer *peer);
 
+/** agent_person_is_told() - somebody sees what agent_tell_waiting() says. */
+bool agent_person_is_told(const struct agent *agent);
+
+/**
+ * agent_tell_waiting() - a person is waited for
+ * @reason:     names this wait: it is told once, however many requests share it
+ * @subject:    name of the key
+ * @text:       who waits, for what, and what to do; escaped
+ */
+void agent_tell_waiting(struct agent *agent, const char *reason, const char *subject,
+                        const char *text);
+
+/** agent_tell_waiting_over() - nobody need come any more. */
+void agent_tell_waiting_over(struct agent *agent, const char *reason, const char *subject);
+
 /** agent_watch() - something with a deadline is under way. Cheap; may be called for each request.
  */
 void agent_watch(struct agent *agent);
 
 /** agent_look_again() - somebody asks for what is not there: modules look for their tokens. */
 void agent_look_again(struct agent *agent);
+
+/**
+ * agent_forget_pins() - no login that a person made survives this
+ * @why:        what happened, as a clause: "the screen was locked"
+ *
+ * The processes that hold such logins log out and are replaced; requests that they already have are
+ * finished. Logins from a configured source stay.
+ */
+void agent_forget_pins(struct agent *agent, const char *why);
+
+/** agent_is_forgetting() - a process that may know a PIN is still on its way out. */
+bool agent_is_forgetting(const struct agent *agent);
 
 /** agent_keys_changed() - make the keyring anew and tell subscribers. */
 void agent_keys_changed(struct agent *agent);

@@ -50,8 +50,10 @@ static void config_key_free(struct config_key *key)
     config_certs_clear(key->chain);
     free(key->name);
     free(key->origin);
-    free(key->uri);
-    (void)selector_free(key->selector);
+    for (size_t i = 0; i < key->uri_count; i++) {
+        free(key->uris[i].text);
+        (void)selector_free(key->uris[i].selector);
+    }
     free(key);
 }
 
@@ -170,9 +172,9 @@ static bool config_is_complete(const struct config *config, config_report_fn rep
     }
     for (size_t i = 0; i < config->key_count; i++) {
         const struct config_key *key = config->keys[i];
-        if (!key->uri)
+        if (key->uri_count == 0)
             config_report_section(report, userdata, key->origin, "key", key->name, "has no uri");
-        complete &= key->uri != NULL;
+        complete &= key->uri_count > 0;
     }
     return complete;
 }
@@ -187,8 +189,10 @@ static bool config_certs_fit(const struct config *config, config_report_fn repor
         const struct config_key *key = config->keys[i];
         if (key->cert_count == 0)
             continue;
-        len += key->certs[0].len + strlen(key->uri);
-        if (++count <= WORKER_CERTS_MAX && len <= CONFIG_CERTS_LEN_MAX)
+        for (size_t j = 0; j < key->uri_count; j++)
+            len += key->certs[0].len + strlen(key->uris[j].text);
+        count += key->uri_count;
+        if (count <= WORKER_CERTS_MAX && len <= CONFIG_CERTS_LEN_MAX)
             continue;
         config_report_section(report, userdata, key->origin, "key", key->name,
                               "has one certificate too many: all `certificate =` together may be "
@@ -207,6 +211,7 @@ int config_load(const char *file, config_report_fn report, void *userdata,
     if (!config)
         return -ENOMEM;
     config->ref_count = 1;
+    config->wait_ms = CONFIG_WAIT_MS_DEFAULT;
     int r = config_file_read_all(config, file, report, userdata, &has_problem);
     if (r)
         return r;
@@ -231,5 +236,7 @@ bool config_module_is_equal(const struct config_module *a, const struct config_m
             return false;
     return config_text_is_equal(a->name, b->name) && config_text_is_equal(a->path, b->path) &&
            config_text_is_equal(a->init_args, b->init_args) && a->workers == b->workers &&
-           a->timeout_ms == b->timeout_ms && a->verify == b->verify;
+           a->timeout_ms == b->timeout_ms && a->release_ms == b->release_ms &&
+           a->max_sessions == b->max_sessions &&
+           a->verify == b->verify;
 }

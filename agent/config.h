@@ -20,9 +20,12 @@ struct selector;
 
 #define CONFIG_WORKERS_AUTO 0u
 #define CONFIG_WORKERS_MAX 16u
+#define CONFIG_SESSIONS_MAX 65535u
 #define CONFIG_ENVIRONMENT_MAX 32u
 #define CONFIG_USERS_MAX 64u
+#define CONFIG_KEY_URIS_MAX 8u
 #define CONFIG_TIMEOUT_MS_DEFAULT 30000u
+#define CONFIG_WAIT_MS_DEFAULT 60000u
 
 /* Positive answer of this module. */
 enum {
@@ -40,9 +43,11 @@ struct config_module {
     char *name;
     char *origin; /* "FILE:LINE" of its section */
     char *path;
-    char *init_args;  /* NULL: none */
-    uint32_t workers; /* CONFIG_WORKERS_AUTO or a count */
+    char *init_args;       /* NULL: none */
+    uint32_t workers;      /* CONFIG_WORKERS_AUTO or a count */
+    uint32_t max_sessions; /* with each token, of all workers together; 0: no limit */
     uint32_t timeout_ms;
+    uint32_t release_ms; /* idle for so long it gives up its card; 0: never */
     enum verify_mode verify;
     char *environment[CONFIG_ENVIRONMENT_MAX + 1]; /* NAME=VALUE, NULL-terminated */
 };
@@ -70,11 +75,17 @@ struct config_cert {
     uint8_t key_hash[PROTOCOL_KEY_HASH_LEN]; /* SHA-256 of its SubjectPublicKeyInfo */
 };
 
+struct config_key_uri {
+    char *text;
+    struct selector *selector; /* the same, parsed */
+};
+
 struct config_key {
     char *name;
     char *origin; /* "FILE:LINE" of its section */
-    char *uri;
-    struct selector *selector; /* the same, parsed */
+    /* Where the key is: several for one that has a spare. The order is that of preference. */
+    struct config_key_uri uris[CONFIG_KEY_URIS_MAX];
+    size_t uri_count;
     enum key_policy policy;
     size_t cert_count; /* 0: certificate and chain come from the token */
     struct config_cert certs[PROTOCOL_CERTS_MAX];
@@ -88,6 +99,7 @@ struct config {
     bool is_discovered; /* made from what p11-kit knows, not from files */
     enum config_audit audit;
     char *audit_path;
+    uint32_t wait_ms;              /* how long a request may wait for a person; 0: not at all */
     uid_t users[CONFIG_USERS_MAX]; /* beside the agent's own uid */
     size_t user_count;
     struct config_module **modules;

@@ -46,6 +46,18 @@ static int config_set_audit(void *section, const char *value,
     return CONFIG_E_INVALID;
 }
 
+static int config_set_wait(void *section, const char *value,
+                           char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config *config = section;
+
+    if (strcmp(value, "no") == 0) {
+        config->wait_ms = 0;
+        return 0;
+    }
+    return config_value_duration(value, &config->wait_ms, problem);
+}
+
 static int config_set_module_path(void *section, const char *value,
                                   char problem[static CONFIG_PROBLEM_MAX])
 {
@@ -72,12 +84,32 @@ static int config_set_workers(void *section, const char *value,
     return config_value_count(value, 1, CONFIG_WORKERS_MAX, &module->workers, problem);
 }
 
+static int config_set_max_sessions(void *section, const char *value,
+                                   char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_module *module = section;
+
+    return config_value_count(value, 1, CONFIG_SESSIONS_MAX, &module->max_sessions, problem);
+}
+
 static int config_set_timeout(void *section, const char *value,
                               char problem[static CONFIG_PROBLEM_MAX])
 {
     struct config_module *module = section;
 
     return config_value_duration(value, &module->timeout_ms, problem);
+}
+
+static int config_set_release(void *section, const char *value,
+                              char problem[static CONFIG_PROBLEM_MAX])
+{
+    struct config_module *module = section;
+
+    if (strcmp(value, "never") == 0) {
+        module->release_ms = 0;
+        return 0;
+    }
+    return config_value_duration(value, &module->release_ms, problem);
 }
 
 static int config_set_verify(void *section, const char *value,
@@ -174,7 +206,19 @@ static int config_set_key_uri(void *section, const char *value,
 {
     struct config_key *key = section;
 
-    return config_replace_uri(value, &key->uri, &key->selector, problem);
+    for (size_t i = 0; i < key->uri_count; i++)
+        if (strcmp(key->uris[i].text, value) == 0)
+            return 0;
+    if (key->uri_count == CONFIG_KEY_URIS_MAX) {
+        (void)snprintf(problem, CONFIG_PROBLEM_MAX, "more than %u tokens for one key",
+                       CONFIG_KEY_URIS_MAX);
+        return CONFIG_E_INVALID;
+    }
+    struct config_key_uri *uri = &key->uris[key->uri_count];
+    int r = config_replace_uri(value, &uri->text, &uri->selector, problem);
+    if (r == 0)
+        key->uri_count++;
+    return r;
 }
 
 static int config_set_sign(void *section, const char *value,
@@ -241,15 +285,18 @@ static const struct {
 static const struct config_row config_rows[] = {
     {SECTION_AGENT, "users", config_set_users, true},
     {SECTION_AGENT, "audit", config_set_audit, false},
+    {SECTION_AGENT, "wait", config_set_wait, false},
     {SECTION_MODULE, "path", config_set_module_path, false},
     {SECTION_MODULE, "workers", config_set_workers, false},
+    {SECTION_MODULE, "max-sessions", config_set_max_sessions, false},
     {SECTION_MODULE, "timeout", config_set_timeout, false},
+    {SECTION_MODULE, "release", config_set_release, false},
     {SECTION_MODULE, "verify", config_set_verify, false},
     {SECTION_MODULE, "init-args", config_set_init_args, false},
     {SECTION_MODULE, "environment", config_set_environment, true},
     {SECTION_TOKEN, "uri", config_set_token_uri, false},
     {SECTION_TOKEN, "pin", config_set_pin, false},
-    {SECTION_KEY, "uri", config_set_key_uri, false},
+    {SECTION_KEY, "uri", config_set_key_uri, true},
     {SECTION_KEY, "sign", config_set_sign, false},
     {SECTION_KEY, "certificate", config_set_certificate, false},
     {SECTION_KEY, "chain", config_set_chain, false},

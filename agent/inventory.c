@@ -80,6 +80,7 @@ int inventory_add_token(struct inventory *inventory, struct wire_span body)
     if (r)
         return r;
     token.blob = TAKE_PTR(blob);
+    token.blob_len = body.len;
     inventory->len += body.len;
     inventory->tokens[inventory->token_count++] = token;
     return 0;
@@ -120,6 +121,7 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body)
     if (!SHA256(key.info.spki.data, key.info.spki.len, key.hash))
         return -ENOMEM;
     key.blob = TAKE_PTR(blob);
+    key.blob_len = body.len;
     inventory->len += body.len;
     inventory->keys[inventory->key_count++] = key;
     token->key_count++;
@@ -152,6 +154,32 @@ int inventory_finish(struct inventory *inventory)
     return 0;
 }
 
+int inventory_without(const struct inventory *inventory,
+                      bool (*is_out)(const struct worker_token *token, const void *context),
+                      const void *context, struct inventory **ret_inventory)
+{
+    _cleanup_(cleanup_inventory) struct inventory *copy = inventory_new();
+    int r = copy ? 0 : -ENOMEM;
+
+    for (size_t i = 0; !r && i < inventory->token_count; i++) {
+        const struct inventory_token *token = &inventory->tokens[i];
+        if (!is_out(&token->info, context))
+            r = inventory_add_token(copy, (struct wire_span){token->blob, token->blob_len});
+    }
+    for (size_t i = 0; !r && i < inventory->key_count; i++) {
+        const struct inventory_key *key = &inventory->keys[i];
+        if (inventory_get_token(copy, key->info.token))
+            r = inventory_add_key(copy, (struct wire_span){key->blob, key->blob_len});
+    }
+    if (!r)
+        r = inventory_finish(copy);
+    if (r)
+        return r < 0 ? r : -ENOMEM; /* it was parsed before */
+    copy->uses_pcsc = inventory->uses_pcsc;
+    *ret_inventory = TAKE_PTR(copy);
+    return 0;
+}
+
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number)
 {
@@ -176,20 +204,33 @@ static size_t inventory_find_first(const struct inventory *inventory,
     return low;
 }
 
+size_t inventory_find_keys(const struct inventory *inventory,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN], size_t *ret_first)
+{
+    size_t first = inventory_find_first(inventory, hash);
+    size_t end = first;
+
+    while (inventory->by_hash && end < inventory->key_count &&
+           memcmp(inventory_get_by_hash(inventory, end)->hash, hash, PROTOCOL_KEY_HASH_LEN) == 0)
+        end++;
+    if (end > first)
+        *ret_first = first;
+    return end - first;
+}
+
+const struct inventory_key *inventory_get_by_hash(const struct inventory *inventory, size_t place)
+{
+    return &inventory->keys[inventory->by_hash[place]];
+}
+
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
-    const struct inventory_key *first = NULL;
+    size_t first = 0;
+    size_t count = inventory_find_keys(inventory, hash, &first);
 
-    for (size_t i = inventory_find_first(inventory, hash);
-         inventory->by_hash && i < inventory->key_count; i++) {
-        const struct inventory_key *key = &inventory->keys[inventory->by_hash[i]];
-        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
-            break;
-        if (key->info.usable)
-            return key;
-        if (!first)
-            first = key;
-    }
-    return first;
+    for (size_t i = 0; i < count; i++)
+        if (inventory_get_by_hash(inventory, first + i)->info.usable)
+            return inventory_get_by_hash(inventory, first + i);
+    return count > 0 ? inventory_get_by_hash(inventory, first) : NULL;
 }

@@ -13,12 +13,14 @@
 struct inventory_token {
     struct worker_token info; /* spans into @blob */
     uint8_t *blob;
+    size_t blob_len;
     uint32_t key_count;
 };
 
 struct inventory_key {
     struct worker_key info; /* spans into @blob */
     uint8_t *blob;
+    size_t blob_len;
     uint8_t hash[PROTOCOL_KEY_HASH_LEN]; /* SHA-256 of the SPKI */
 };
 
@@ -32,6 +34,7 @@ struct inventory {
     size_t key_cap;
     uint32_t *by_hash; /* indices of @keys, sorted by hash; once it is complete */
     size_t len;        /* bytes of all blobs */
+    bool uses_pcsc;    /* its module talks to smart card readers */
 };
 
 struct inventory *inventory_new(void) _must_check_;
@@ -52,6 +55,16 @@ int inventory_add_key(struct inventory *inventory, struct wire_span body) _must_
 /** inventory_finish() - it is complete, and keys can be found. Return: 0, or -ENOMEM. */
 int inventory_finish(struct inventory *inventory) _must_check_;
 
+/**
+ * inventory_without() - a copy of a complete one that lacks some tokens, and their keys
+ * @is_out:     whether a token is to be left out
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int inventory_without(const struct inventory *inventory,
+                      bool (*is_out)(const struct worker_token *token, const void *context),
+                      const void *context, struct inventory **ret_inventory) _must_check_;
+
 /** inventory_find_token() - by the worker's number; NULL: none. */
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number);
@@ -60,6 +73,18 @@ const struct inventory_token *inventory_find_token(const struct inventory *inven
  * inventory_finish() was not called. */
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,
                                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+/**
+ * inventory_find_keys() - the keys with this SPKI hash: one, or the same on several tokens
+ * @ret_first:  filled when there are any: for inventory_get_by_hash(), and those that follow
+ *
+ * Return: how many there are.
+ */
+size_t inventory_find_keys(const struct inventory *inventory,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN], size_t *ret_first);
+
+/** inventory_get_by_hash() - by a place in the order of the hashes. */
+const struct inventory_key *inventory_get_by_hash(const struct inventory *inventory, size_t place);
 
 DEFINE_CLEANUP(struct inventory *, inventory, inventory_unref)
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/module.h"
+#include "agent/module_readers.h"
 #include "agent/selector.h"
 #include "common/escape.h"
 #include "common/log.h"
@@ -42,16 +43,21 @@ struct keyring *keyring_free(struct keyring *keyring)
     return NULL;
 }
 
-/* The [key] section whose URI names this key; the first one wins. */
-static const struct config_key *keyring_find_section(const struct config *config,
-                                                     const struct inventory_key *key,
-                                                     const char *module,
-                                                     const struct worker_token *token)
+/* The [key] section one of whose URIs names this key; the first one wins. */
+static void keyring_find_section(const struct config *config, struct keyring_key *key)
 {
-    for (size_t i = 0; i < config->key_count; i++)
-        if (selector_matches_key(config->keys[i]->selector, "", key, module, token))
-            return config->keys[i];
-    return NULL;
+    const char *module = module_get_name(key->module);
+
+    for (size_t i = 0; i < config->key_count; i++) {
+        const struct config_key *section = config->keys[i];
+        for (size_t j = 0; j < section->uri_count; j++) {
+            if (!selector_matches_key(section->uris[j].selector, "", key->key, module, key->token))
+                continue;
+            key->config = section;
+            key->config_uri = j;
+            return;
+        }
+    }
 }
 
 /* Alias, else label, else the start of the fingerprint. */
@@ -70,27 +76,32 @@ static char *keyring_make_name(const struct config_key *config, const struct inv
 }
 
 static int keyring_add_key(struct keyring *keyring, struct module *module,
-                           struct inventory *inventory, const struct inventory_key *key)
+                           struct inventory *inventory, const struct inventory_key *key,
+                           bool is_absent)
 {
-    const struct inventory_token *token = inventory_find_token(inventory, key->info.token);
-    const struct config_key *config =
-        keyring_find_section(keyring->config, key, module_get_name(module), &token->info);
-    char *name = keyring_make_name(config, key);
-    if (!name)
-        return -ENOMEM;
-    keyring->keys[keyring->key_count++] = (struct keyring_key){
-        .name = name,
+    struct keyring_key added = {
         .hash = key->hash,
         .key = key,
-        .token = &token->info,
-        .inventory = inventory_ref(inventory),
+        .token = &inventory_find_token(inventory, key->info.token)->info,
         .module = module,
-        .config = config,
+        .is_absent = is_absent,
     };
+
+    /* The card is used through another module. */
+    if (!is_absent && module_readers_first(module, added.token))
+        return 0;
+    keyring_find_section(keyring->config, &added);
+    added.name = keyring_make_name(added.config, key);
+    if (!added.name)
+        return -ENOMEM;
+    added.inventory = inventory_ref(inventory);
+    keyring->keys[keyring->key_count++] = added;
     return 0;
 }
 
-int keyring_add(struct keyring *keyring, struct module *module, struct inventory *inventory)
+/* @token: only the keys of this one, which is absent; NULL: all of them. */
+static int keyring_add_inventory(struct keyring *keyring, struct module *module,
+                                 struct inventory *inventory, const uint32_t *token)
 {
     struct keyring_key *keys =
         reallocarray(keyring->keys, keyring->key_count + inventory->key_count + 1, sizeof(*keys));
@@ -99,11 +110,25 @@ int keyring_add(struct keyring *keyring, struct module *module, struct inventory
         return -ENOMEM;
     keyring->keys = keys;
     for (size_t i = 0; i < inventory->key_count; i++) {
-        int r = keyring_add_key(keyring, module, inventory, &inventory->keys[i]);
+        const struct inventory_key *key = &inventory->keys[i];
+        int r = token && key->info.token != *token
+                    ? 0
+                    : keyring_add_key(keyring, module, inventory, key, token != NULL);
         if (r)
             return r;
     }
     return 0;
+}
+
+int keyring_add(struct keyring *keyring, struct module *module)
+{
+    int r = module->inventory ? keyring_add_inventory(keyring, module, module->inventory, NULL) : 0;
+
+    for (size_t i = 0; i < module->absence.count && r == 0; i++) {
+        const struct absent_token *absent = &module->absence.tokens[i];
+        r = keyring_add_inventory(keyring, module, absent->inventory, &absent->number);
+    }
+    return r;
 }
 
 static int keyring_compare(const void *a, const void *b, void *userdata)
@@ -116,6 +141,8 @@ static int keyring_compare(const void *a, const void *b, void *userdata)
 
     if (order != 0)
         return order;
+    if (keyring->keys[*left].is_absent != keyring->keys[*right].is_absent)
+        return keyring->keys[*left].is_absent ? 1 : -1;
     /* The same key through two modules: the one that came first stays first. */
     return *left < *right ? -1 : *left > *right;
 }
@@ -129,6 +156,45 @@ static void keyring_sort(struct keyring *keyring)
                 keyring);
 }
 
+/* Keeps the keys of which @keeps is true, in their order. */
+static void keyring_filter(struct keyring *keyring,
+                           bool (*keeps)(const struct keyring_key *key, const void *context),
+                           const void *context)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < keyring->key_count; i++) {
+        if (keeps(&keyring->keys[i], context))
+            keyring->keys[kept++] = keyring->keys[i];
+        else
+            keyring_key_deinit(&keyring->keys[i]);
+    }
+    keyring->key_count = kept;
+    keyring_sort(keyring);
+}
+
+static bool keyring_key_counts(const struct keyring_key *key, const void *context)
+{
+    (void)context;
+    return !key->is_duplicate;
+}
+
+/* A key that another token still has is not absent. */
+static void keyring_drop_duplicates(struct keyring *keyring)
+{
+    bool has_duplicate = false;
+
+    for (size_t i = 1; i < keyring->key_count; i++) {
+        const struct keyring_key *before = &keyring->keys[keyring->by_hash[i - 1]];
+        struct keyring_key *key = &keyring->keys[keyring->by_hash[i]];
+        key->is_duplicate =
+            key->is_absent && memcmp(before->hash, key->hash, PROTOCOL_KEY_HASH_LEN) == 0;
+        has_duplicate |= key->is_duplicate;
+    }
+    if (has_duplicate)
+        keyring_filter(keyring, keyring_key_counts, NULL);
+}
+
 int keyring_finish(struct keyring *keyring)
 {
     if (keyring->key_count == 0)
@@ -137,25 +203,23 @@ int keyring_finish(struct keyring *keyring)
     if (!keyring->by_hash)
         return -ENOMEM;
     keyring_sort(keyring);
+    keyring_drop_duplicates(keyring);
     return 0;
+}
+
+static bool keyring_key_is_elsewhere(const struct keyring_key *key, const void *context)
+{
+    return key->module != context;
 }
 
 void keyring_forget(struct keyring *keyring, const struct module *module)
 {
-    size_t kept = 0;
-
-    for (size_t i = 0; i < keyring->key_count; i++) {
-        if (keyring->keys[i].module == module)
-            keyring_key_deinit(&keyring->keys[i]);
-        else
-            keyring->keys[kept++] = keyring->keys[i];
-    }
-    keyring->key_count = kept;
-    keyring_sort(keyring);
+    keyring_filter(keyring, keyring_key_is_elsewhere, module);
 }
 
-const struct keyring_key *keyring_find(const struct keyring *keyring,
-                                       const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+/* Where in the index the keys with this hash begin, if there are any. */
+static size_t keyring_find_first(const struct keyring *keyring,
+                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
     size_t low = 0;
     size_t high = keyring->key_count;
@@ -168,18 +232,48 @@ const struct keyring_key *keyring_find(const struct keyring *keyring,
         else
             high = middle;
     }
-    /* Of several with this hash prefer one that can sign now. */
-    const struct keyring_key *first = NULL;
-    for (; low < keyring->key_count; low++) {
-        const struct keyring_key *key = &keyring->keys[keyring->by_hash[low]];
-        if (memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) != 0)
-            break;
-        if (key->key->info.usable && module_key_state(key->module, key->hash) == KEY_STATE_READY)
-            return key;
-        if (!first)
-            first = key;
+    return low;
+}
+
+/* The key of this place in the index, if it has the hash; else NULL. */
+static const struct keyring_key *keyring_at(const struct keyring *keyring, size_t at,
+                                            const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    const struct keyring_key *key =
+        at < keyring->key_count ? &keyring->keys[keyring->by_hash[at]] : NULL;
+
+    return key && memcmp(key->hash, hash, PROTOCOL_KEY_HASH_LEN) == 0 ? key : NULL;
+}
+
+const struct keyring_key *keyring_find_ready(const struct keyring *keyring,
+                                             const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                                             const struct module *except)
+{
+    const struct keyring_key *best = NULL;
+    const struct keyring_key *key = NULL;
+
+    for (size_t at = keyring_find_first(keyring, hash); (key = keyring_at(keyring, at, hash));
+         at++) {
+        if (key->module == except || !key->key->info.usable ||
+            keyring_key_state(key) != KEY_STATE_READY)
+            continue;
+        if (!best || module_load(key->module) < module_load(best->module))
+            best = key;
     }
-    return first;
+    return best;
+}
+
+const struct keyring_key *keyring_find(const struct keyring *keyring,
+                                       const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    const struct keyring_key *key = keyring_find_ready(keyring, hash, NULL);
+
+    return key ? key : keyring_at(keyring, keyring_find_first(keyring, hash), hash);
+}
+
+enum key_state keyring_key_state(const struct keyring_key *key)
+{
+    return key->is_absent ? KEY_STATE_ABSENT : module_key_state(key->module, key->hash);
 }
 
 enum key_policy keyring_key_policy(const struct keyring_key *key)
@@ -220,6 +314,17 @@ static void keyring_apply_config(const struct keyring_key *key, struct protocol_
         keyring_add_cert(ret_key, config->chain[i].der, config->chain[i].len);
 }
 
+/* What the key's type allows and its token can do, preferred first. */
+static void keyring_list_schemes(const struct worker_key *info, struct protocol_key *ret_key)
+{
+    uint32_t codes[SCHEMES_MAX];
+    size_t count = scheme_list_for_key(info->type, info->bits, codes);
+
+    for (size_t i = 0; i < count; i++)
+        if (scheme_list_has(info->schemes, info->scheme_count, codes[i]))
+            ret_key->schemes[ret_key->scheme_count++] = codes[i];
+}
+
 void keyring_key_describe(const struct keyring_key *key, struct protocol_key *ret_key)
 {
     const struct worker_key *info = &key->key->info;
@@ -229,7 +334,7 @@ void keyring_key_describe(const struct keyring_key *key, struct protocol_key *re
         .key_hash = {key->hash, PROTOCOL_KEY_HASH_LEN},
         .type = info->type,
         .bits = info->bits,
-        .state = module_key_state(key->module, key->hash),
+        .state = keyring_key_state(key),
         .policy = keyring_key_policy(key),
         .always_authenticate = info->always_authenticate,
         .label = info->label,
@@ -239,7 +344,7 @@ void keyring_key_describe(const struct keyring_key *key, struct protocol_key *re
         .module = wire_span_from_text(module_get_name(key->module)),
         .spki = info->spki,
     };
-    ret_key->scheme_count = scheme_list_for_key(info->type, info->bits, ret_key->schemes);
+    keyring_list_schemes(info, ret_key);
     for (size_t i = 0; i < info->cert_count; i++)
         keyring_add_cert(ret_key, info->certs[i].data, info->certs[i].len);
     keyring_apply_config(key, ret_key);

@@ -38,7 +38,7 @@ static const char main_help[] =
     "  --version          print the version\n"
     "  --help             print this help\n"
     "\n"
-    "SIGHUP reloads the configuration, SIGTERM ends. See man 1 mtls-agent.\n";
+    "SIGHUP reloads the configuration, SIGUSR1 forgets PINs, SIGTERM ends. See man 1 mtls-agent.\n";
 
 static int main_parse_level(const char *text, enum log_level *ret_level)
 {

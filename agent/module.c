@@ -8,6 +8,9 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_readers.h"
+#include "agent/module_release.h"
+#include "agent/readers.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/escape.h"
@@ -20,6 +23,7 @@
 #define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
 #define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
+#define MODULE_DEMAND_MS 500u  /* between starts that requests ask for in a pause */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
 
@@ -39,12 +43,13 @@ void module_set_text(struct module *module, const char *format, ...)
     va_end(args);
 }
 
-static void module_set_state(struct module *module, enum module_state state)
+void module_set_state(struct module *module, enum module_state state)
 {
     if (module->state == state)
         return;
     module->state = state;
     agent_broadcast(module->agent, EVENT_MODULE_CHANGED, module_get_name(module), module->text);
+    module_readers_reconsider(module);
 }
 
 /* The first outcome of a module, good or bad: from then on clients need not wait for it. */
@@ -53,6 +58,7 @@ static void module_settle(struct module *module)
     if (module->has_settled)
         return;
     module->has_settled = true;
+    module_readers_reconsider(module);
     agent_check_settled(module->agent);
 }
 
@@ -75,7 +81,15 @@ bool module_is_starting(const struct module *module)
     for (size_t i = 0; i < ARRAY_SIZE(states); i++)
         if (module_first_worker(module, states[i]))
             return true;
-    return module->state == MODULE_STATE_STARTING;
+    return module->state == MODULE_STATE_STARTING || module->state == MODULE_STATE_RELEASED;
+}
+
+/* Each worker needs a session. */
+static uint32_t module_has_sessions_for(const struct module *module, uint32_t workers)
+{
+    uint32_t max = module->config->max_sessions;
+
+    return max > 0 && max < workers ? max : workers;
 }
 
 /* How many workers it should have: several only where that is known to help and to be safe. */
@@ -85,7 +99,10 @@ static size_t module_wanted_workers(const struct module *module)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     if (module->config->workers != CONFIG_WORKERS_AUTO)
-        return module->config->workers;
+        return module_has_sessions_for(module, module->config->workers);
+    /* What counts sessions is an HSM, and several threads of one process make do with less. */
+    if (module->config->max_sessions > 0)
+        return 1;
     if (!inventory || inventory->token_count == 0)
         return 1;
     for (size_t i = 0; i < inventory->token_count; i++) {
@@ -104,13 +121,23 @@ static void module_fill_certs(const struct module *module, struct worker_load *l
 {
     const struct config *config = module->agent->config;
 
-    for (size_t i = 0; i < config->key_count && load->cert_count < WORKER_CERTS_MAX; i++) {
+    for (size_t i = 0; i < config->key_count; i++) {
         const struct config_key *key = config->keys[i];
-        if (key->cert_count == 0)
-            continue;
-        load->certs[load->cert_count++] = (struct worker_cert){
-            .uri = wire_span_from_text(key->uri), .cert = {key->certs[0].der, key->certs[0].len}};
+        size_t uri_count = key->cert_count > 0 ? key->uri_count : 0;
+        for (size_t j = 0; j < uri_count && load->cert_count < WORKER_CERTS_MAX; j++)
+            load->certs[load->cert_count++] =
+                (struct worker_cert){.uri = wire_span_from_text(key->uris[j].text),
+                                     .cert = {key->certs[0].der, key->certs[0].len}};
     }
+}
+
+/* A thread each, the first one with the session that objects are read in. */
+static void module_share_sessions(const struct module *module, struct worker_load *load)
+{
+    load->sessions = module->config->max_sessions / (uint32_t)module_wanted_workers(module);
+    load->threads = MODULE_HARDWARE_THREADS;
+    if (load->sessions > 0 && load->sessions < load->threads)
+        load->threads = load->sessions;
 }
 
 static int module_spawn(struct module *module)
@@ -126,11 +153,14 @@ static int module_spawn(struct module *module)
         return r;
     load->path = wire_span_from_text(module->config->path);
     load->init_args = wire_span_from_text(module->config->init_args);
-    load->threads = MODULE_HARDWARE_THREADS;
+    module_share_sessions(module, load);
     load->verify = module->config->verify;
     module_fill_certs(module, load);
     list_append(&module->workers, &worker->link);
     module->worker_count++;
+    worker->generation = readers_generation(module->agent->readers);
+    module->started_ms = clock_monotonic_ms();
+    module->has_declined = false;
     r = worker_send_load(worker, load);
     if (r) {
         module_set_text(module, "the token's process could not be told what to load: %s",
@@ -210,6 +240,17 @@ static bool module_misses_token(const struct module *module, const struct invent
     return false;
 }
 
+/* And nobody will tell when it does. */
+static bool module_must_rescan(const struct module *module)
+{
+    for (size_t i = 0; i < module->token_count; i++)
+        if ((!module->inventory ||
+             !module_inventory_has(module->inventory, &module->tokens[i], i)) &&
+            !module_readers_tell_of(module, &module->tokens[i]))
+            return true;
+    return false;
+}
+
 static void module_schedule_rescan(struct module *module)
 {
     unsigned int doublings = module->rescans < 5 ? module->rescans : 5;
@@ -239,18 +280,17 @@ void module_look_again(struct module *module)
 {
     const struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
-    if (!worker || module->is_leaving || module->login_worker)
+    if (!worker || module->is_leaving || module->login_worker || module_readers_are_known(module))
         return;
     uint32_t pause_ms = module_login_is_held(worker) ? MODULE_LOOK_LOGIN_MS : MODULE_LOOK_MS;
     if (clock_is_over(clock_monotonic_ms(), worker->ready_since_ms, pause_ms))
         module_rescan(module);
 }
 
-bool module_token_of_key_is_gone(const struct module *module,
-                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+bool module_is_replacing(const struct module *module)
 {
-    return module->whole && module->whole != module->inventory &&
-           inventory_find_key(module->whole, hash);
+    return module_first_worker(module, WORKER_STATE_RETIRING) ||
+           module_first_worker(module, WORKER_STATE_ENDING);
 }
 
 /* It cannot work as it is configured: only a reload starts it again. */
@@ -275,7 +315,7 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
         module_first_worker(module, WORKER_STATE_LOGIN))
         return 0;
     if (module->worker_count >= module_wanted_workers(module)) {
-        if (module_misses_token(module, module->inventory))
+        if (module_must_rescan(module))
             module_rescan(module);
         return 0;
     }
@@ -289,6 +329,16 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
     return 0;
 }
 
+bool module_start_on_demand(struct module *module)
+{
+    if (module->state != MODULE_STATE_BACKOFF || !module->has_declined ||
+        !clock_is_over(clock_monotonic_ms(), module->started_ms, MODULE_DEMAND_MS))
+        return false;
+    module_set_state(module, MODULE_STATE_STARTING);
+    (void)module_handle_restart(module->restart, 0, module);
+    return module_is_starting(module);
+}
+
 void module_start(struct module *module)
 {
     module->state = MODULE_STATE_STARTING;
@@ -297,12 +347,10 @@ void module_start(struct module *module)
 
 static void module_take_inventory(struct module *module, const struct worker *worker)
 {
+    absence_update(&module->absence, module->inventory, worker->inventory);
+    module_readers_tell_new(module, worker->inventory);
     (void)inventory_unref(module->inventory);
     module->inventory = inventory_ref(worker->inventory);
-    if (module_misses_token(module, module->inventory))
-        return;
-    (void)inventory_unref(module->whole);
-    module->whole = inventory_ref(worker->inventory);
 }
 
 /* Its logins are done: it may sign, and one more worker may start. */
@@ -319,7 +367,9 @@ static void module_worker_is_ready(struct module *module, struct worker *worker)
     agent_keys_changed(module->agent);
     module_settle(module);
     module_resume_unlock(module, worker);
-    if (module_misses_token(module, module->inventory)) {
+    module_release_arm(module);
+    module_readers_check(module, worker);
+    if (module_must_rescan(module)) {
         module_schedule_rescan(module);
         return;
     }
@@ -341,6 +391,7 @@ static void module_on_inventory(struct worker *worker, void *userdata)
 {
     struct module *module = userdata;
 
+    module_readers_take(module, worker);
     if (module_start_went_wrong(module, worker)) {
         log_warning("%s: a worker started without a token that others see; starting it again",
                     module_get_name(module));
@@ -352,6 +403,11 @@ static void module_on_inventory(struct worker *worker, void *userdata)
         module_take_inventory(module, worker);
     if (worker->state == WORKER_STATE_LOADING)
         worker_set_state(worker, WORKER_STATE_LOGIN);
+    /* In between: what its keys can do is less than it had said. */
+    if (worker->state == WORKER_STATE_READY && !worker->login_is_pending) {
+        module_take_inventory(module, worker);
+        agent_keys_changed(module->agent);
+    }
     if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
         return;
     if (module_login_step(module, worker))
@@ -371,6 +427,14 @@ static void module_advance_logins(struct module *module)
         if (!module_login_step(module, worker) && is_starting)
             module_worker_is_ready(module, worker);
     }
+}
+
+/* Sources may be asked that were not before. */
+void module_login_again(struct module *module)
+{
+    list_for_each (link, &module->workers)
+        list_entry(link, struct worker, link)->login_next = 0;
+    module_advance_logins(module);
 }
 
 static void module_on_login_reply(struct worker *worker, const struct worker_reply *reply,
@@ -410,6 +474,9 @@ static void module_on_failure(struct worker *worker, const struct worker_failure
     escape_text(failure->text, module->text, sizeof(module->text));
     log_error("%s: %s", module_get_name(module), module->text);
     module->is_failed = failure->permanent;
+    if (failure->uses_pcsc)
+        module_readers_note_failure(module);
+    module->has_declined = true;
     worker_kill(worker, WORKER_END_CRASH);
 }
 
@@ -426,11 +493,12 @@ void module_note_failure(struct module *module, const struct worker *worker)
 static void module_on_ended(struct worker *worker, enum worker_end end, void *userdata)
 {
     struct module *module = userdata;
+    bool is_in_order = end == WORKER_END_RETIRED || end == WORKER_END_REMOVED;
 
     module_settle_requests(module, worker, end);
     if (module->login_worker == worker)
         module_login_abort(module, worker);
-    if (end != WORKER_END_RETIRED)
+    if (!is_in_order)
         module_note_failure(module, worker);
     (void)worker_free(worker);
     module->worker_count--;
@@ -440,7 +508,7 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
         module_pump(module);
         return;
     }
-    if (end != WORKER_END_RETIRED) {
+    if (!is_in_order) {
         module->restarts++;
         if (!module->text[0])
             module_set_text(module, end == WORKER_END_TIMEOUT
@@ -449,7 +517,7 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
     }
     if (module->is_failed)
         module_give_up(module);
-    else
+    else if (module->state != MODULE_STATE_RELEASED)
         module_schedule(module);
 }
 
@@ -502,6 +570,11 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
         if (worker->state == WORKER_STATE_LOGIN &&
             clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))
             module_settle(module);
+        if (module_readers_is_late(worker, now_ms)) {
+            log_warning("%s: worker pid %d does not let go of a card that is gone; killed",
+                        module_get_name(module), (int)worker->pid);
+            worker_kill(worker, WORKER_END_REMOVED);
+        }
         if (!worker_is_late(worker, now_ms, module->config->timeout_ms, MODULE_LOGIN_PIN_MS))
             continue;
         module_kill_late(module, worker);
@@ -554,6 +627,47 @@ void module_reload(struct module *module)
     }
 }
 
+/* A worker that is in a call may be in it for ever: the machine slept in between. */
+static void module_replace_now(struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_LOADING)
+        worker_kill(worker, WORKER_END_RETIRED);
+    else if (worker->in_flight > 0 || worker->login_is_pending)
+        worker->card_gone_ms = clock_monotonic_ms();
+    module_retire(worker);
+}
+
+static bool module_has_hardware(const struct inventory *inventory)
+{
+    for (size_t i = 0; inventory && i < inventory->token_count; i++)
+        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+static bool module_had_hardware(const struct module *module)
+{
+    for (size_t i = 0; i < module->absence.count; i++)
+        if (absence_get_token(&module->absence.tokens[i])->flags & WORKER_TOKEN_HARDWARE)
+            return true;
+    return false;
+}
+
+void module_look_again_now(struct module *module)
+{
+    if (module->is_leaving || module->is_failed ||
+        (!module->uses_pcsc && !module_has_hardware(module->inventory) &&
+         !module_had_hardware(module)))
+        return;
+    list_for_each (link, &module->workers)
+        module_replace_now(list_entry(link, struct worker, link));
+    agent_watch(module->agent);
+    if (module->worker_count > 0 || module->state == MODULE_STATE_RELEASED)
+        return;
+    module->failures = 0;
+    module_schedule(module);
+}
+
 void module_stop(struct module *module)
 {
     list_for_each (link, &module->workers) {
@@ -587,6 +701,8 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
                               module_handle_restart, module);
     if (r >= 0)
         r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);
+    if (r >= 0)
+        r = module_release_init(module);
     if (r < 0) {
         (void)module_free(module);
         return r;
@@ -613,8 +729,9 @@ struct module *module_free(struct module *module)
     }
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
+    sd_event_source_disable_unref(module->release);
     (void)inventory_unref(module->inventory);
-    (void)inventory_unref(module->whole);
+    absence_forget_all(&module->absence);
     wire_writer_deinit(&module->certs);
     module_login_free_tokens(module);
     (void)config_unref(module->config_owner);

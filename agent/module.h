@@ -9,6 +9,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "agent/absence.h"
 #include "agent/config.h"
 #include "agent/fair_queue.h"
 #include "agent/inventory.h"
@@ -43,7 +44,7 @@ struct module {
     size_t worker_count;
     struct fair_queue queue;
     struct inventory *inventory; /* the last complete one of any worker */
-    struct inventory *whole;     /* the last one that no known token was missing from */
+    struct absence absence;      /* tokens that are out */
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
@@ -53,9 +54,14 @@ struct module {
     struct request *login_request;          /* the UNLOCK that waits for it; NULL: none, or gone */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
+    sd_event_source *release; /* the end of an idle time */
+    uint64_t used_ms;         /* when it was last asked for something */
+    uint64_t started_ms;   /* when its last worker was started */
+    bool has_declined;     /* that worker said why the module cannot be used now */
     unsigned int failures; /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
+    bool uses_pcsc;       /* its tokens come and go with readers */
     bool is_failed;       /* permanently, as it is configured */
     bool is_leaving;      /* no longer configured: ends when its queue is empty */
     bool has_settled;     /* its first worker has come up, or failed */
@@ -91,10 +97,16 @@ const char *module_get_name(const struct module *module);
  */
 void module_look_again(struct module *module);
 
-/** module_token_of_key_is_gone() - no inventory has the key now, but one did: its token is out. */
-bool module_token_of_key_is_gone(const struct module *module,
-                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+/** module_load() - how many requests it has, waiting and under way. */
+size_t module_load(const struct module *module);
 
+/**
+ * module_look_again_now() - what it knows of its cards may be wrong: the system has slept
+ *
+ * Replaces the workers of a module that has served hardware, whatever they hold; one that is in a
+ * pause after a failure starts at once.
+ */
+void module_look_again_now(struct module *module);
 /** module_key_state() - of a key that its inventory lists. */
 enum key_state module_key_state(const struct module *module,
                                 const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
@@ -141,6 +153,17 @@ void module_forget_unlock(struct module *module, const struct request *request);
  * PIN survives. Requests that a worker already has are finished.
  */
 void module_lock(struct module *module, const struct worker_token *token);
+
+/**
+ * module_forget_typed() - end every login that a person made, and one that is being made
+ *
+ * As module_lock(), but a configured source may be asked, and a person may unlock at any time.
+ * Return: how many tokens were logged in to so.
+ */
+size_t module_forget_typed(struct module *module);
+
+/** module_is_replacing() - a worker that takes no more requests has not ended yet. */
+bool module_is_replacing(const struct module *module);
 
 /** module_check_deadlines() - end workers that are late. True while something is under way. */
 bool module_check_deadlines(struct module *module, uint64_t now_ms);

@@ -15,6 +15,20 @@ struct worker *module_first_worker(const struct module *module, enum worker_stat
 /** module_is_starting() - a worker may still come up, or is being replaced: requests can wait. */
 bool module_is_starting(const struct module *module);
 
+/** module_set_state() - and tell subscribers, and the modules that stand after this one. */
+void module_set_state(struct module *module, enum module_state state);
+
+/** module_login_again() - ask the sources of its tokens that it was not right to ask before. */
+void module_login_again(struct module *module);
+/**
+ * module_start_on_demand() - a request has come in a pause between two starts
+ *
+ * A module that declined to start (no TPM, no HSM in reach) may find it again at any moment, and
+ * trying costs little; one that crashed or hung is left to its pause.
+ * Return: whether the request can wait for it now.
+ */
+bool module_start_on_demand(struct module *module);
+
 /** module_set_text() - the last failure, for the status. */
 void module_set_text(struct module *module, const char *format, ...) _printf_(2, 3);
 
@@ -29,6 +43,19 @@ void module_note_failure(struct module *module, const struct worker *worker);
 
 /** module_pump() - hand on what workers have room for. May free a module that is leaving. */
 void module_pump(struct module *module);
+
+/** module_key_is_locked_by_person() - on every token that has it (`mtls lock`). */
+bool module_key_is_locked_by_person(const struct module *module,
+                                    const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+/**
+ * module_choose_key() - the key of a request on the token that is to sign
+ *
+ * Return: borrowed from the worker's inventory; NULL: none of its tokens can sign it now.
+ */
+const struct inventory_key *module_choose_key(const struct module *module,
+                                              const struct worker *worker,
+                                              const struct sign_request *request);
 
 /** module_flush() - answer every waiting request with an error. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text);

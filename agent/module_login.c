@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/module_readers.h"
 #include "agent/pin_source.h"
 #include "agent/selector.h"
 #include "agent/token_request.h"
@@ -93,16 +94,19 @@ bool module_login_is_held(const struct worker *worker)
     return false;
 }
 
+bool module_login_token_is_typed(const struct module *module, const struct worker_token *token)
+{
+    const struct module_token *known = module_login_find(module, token);
+    bool source_would_do = module_login_has_source(module, token) && known && !known->pin_is_bad;
+
+    return module_login_was_made(token) && !source_would_do;
+}
+
 bool module_login_is_typed(const struct module *module, const struct worker *worker)
 {
-    for (size_t i = 0; i < worker->inventory->token_count; i++) {
-        const struct worker_token *token = &worker->inventory->tokens[i].info;
-        const struct module_token *known = module_login_find(module, token);
-        bool source_would_do =
-            module_login_has_source(module, token) && known && !known->pin_is_bad;
-        if (module_login_was_made(token) && !source_would_do)
+    for (size_t i = 0; i < worker->inventory->token_count; i++)
+        if (module_login_token_is_typed(module, &worker->inventory->tokens[i].info))
             return true;
-    }
     return false;
 }
 
@@ -121,7 +125,8 @@ static bool module_login_may_ask(struct module *module, const struct worker_toke
     if (!module_login_is_needed(token) || !config || config->pin == CONFIG_PIN_ASK || !known)
         return false;
     *ret_config = config;
-    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person;
+    return !known->pin_is_bad && !known->is_blocked && !known->is_locked_by_person &&
+           module_readers_may_login(module, token);
 }
 
 _printf_(2, 3) static void module_login_note(struct module_token *token, const char *format, ...)

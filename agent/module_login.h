@@ -57,6 +57,9 @@ bool module_login_has_source(const struct module *module, const struct worker_to
 /** module_login_is_typed() - the worker holds a login that only a person could make again. */
 bool module_login_is_typed(const struct module *module, const struct worker *worker);
 
+/** module_login_token_is_typed() - the same of one token of a worker's inventory. */
+bool module_login_token_is_typed(const struct module *module, const struct worker_token *token);
+
 /** module_login_is_held() - the worker is logged in to a token, whoever gave the PIN. */
 bool module_login_is_held(const struct worker *worker);
 

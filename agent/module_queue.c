@@ -8,12 +8,21 @@
 #include "agent/keyring.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_readers.h"
+#include "agent/module_release.h"
 #include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "common/escape.h"
 #include "common/log.h"
 
-#define MODULE_ATTEMPTS_MAX 2u /* a request is with a worker at most so often */
+/* A request is with each worker at most once, and with one fresh worker: a token may have
+ * dropped the sessions of them all. */
+static bool module_may_try_again(const struct module *module, const struct sign_request *request)
+{
+    size_t workers = module->worker_count > 1 ? module->worker_count : 1;
+
+    return !request->is_answered && request->item.line && request->attempts <= workers;
+}
 
 /* Answers every waiting request: nothing will come to sign them soon. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text)
@@ -22,8 +31,17 @@ void module_flush(struct module *module, enum protocol_error_code code, const ch
 
     while ((item = fair_queue_peek(&module->queue))) {
         fair_queue_take(&module->queue, item);
-        sign_request_fail(list_entry(item, struct sign_request, item), code, text);
+        sign_request_give_back(list_entry(item, struct sign_request, item), code, text);
     }
+}
+
+size_t module_load(const struct module *module)
+{
+    size_t load = module->queue.count;
+
+    list_for_each (link, &module->workers)
+        load += list_entry(link, struct worker, link)->in_flight;
+    return load;
 }
 
 enum key_state module_key_state(const struct module *module,
@@ -37,7 +55,8 @@ enum key_state module_key_state(const struct module *module,
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, hash))
             return KEY_STATE_READY;
     }
-    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING))
+    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING &&
+                 module->state != MODULE_STATE_RELEASED))
         return KEY_STATE_ABSENT;
     const struct inventory_token *token = inventory_find_token(module->inventory, key->info.token);
     bool is_locked = token && module_token_state(module, &token->info, NULL) != TOKEN_STATE_READY;
@@ -91,23 +110,40 @@ enum protocol_error_code module_refuse_locked(const struct module *module,
     return PROTOCOL_E_LOCKED;
 }
 
+static enum protocol_error_code module_refuse_absent(const struct module *module,
+                                                     const struct worker_token *token,
+                                                     const char **ret_text)
+{
+    static char text[PROTOCOL_TEXT_MAX];
+    const char *obstacle = module_readers_obstacle(module);
+    char label[256];
+    char serial[256];
+
+    (void)snprintf(text, sizeof(text), "token \"%s\" (serial %s) is not there: %.400s",
+                   escape_text(token->label, label, sizeof(label)),
+                   escape_text(token->serial, serial, sizeof(serial)),
+                   *obstacle ? obstacle : "put it in");
+    *ret_text = text;
+    return PROTOCOL_E_TOKEN_GONE;
+}
+
 enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
                                       const char **ret_text)
 {
-    const struct module_token *known = module_login_find(module, key->token);
-
     if (module->agent->is_stopping) {
         *ret_text = "the agent is ending";
         return PROTOCOL_E_BUSY;
     }
-    if (known && known->is_locked_by_person)
+    if (key->is_absent)
+        return module_refuse_absent(module, key->token, ret_text);
+    if (module_key_is_locked_by_person(module, key->hash))
         return module_refuse_locked(module, key->token, ret_text);
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, key->hash))
             return 0;
     }
-    if (module_is_starting(module))
+    if (module_is_starting(module) || module_start_on_demand(module))
         return 0;
     if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
         *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
@@ -153,7 +189,7 @@ static struct worker *module_choose_worker(const struct module *module,
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state != WORKER_STATE_READY)
             continue;
-        const struct inventory_key *key = worker_get_usable_key(worker, request->key_hash);
+        const struct inventory_key *key = module_choose_key(module, worker, request);
         if (!key)
             continue;
         *ret_may_come = true;
@@ -249,12 +285,14 @@ static void module_fail_unusable(struct module *module, struct sign_request *req
 
     if (token && module_token_state(module, token, NULL) != TOKEN_STATE_READY) {
         enum protocol_error_code code = module_refuse_locked(module, token, &locked_text);
-        sign_request_fail(request, code, locked_text);
+        sign_request_give_back(request, code, locked_text);
         return;
     }
-    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key",
-                   escape_cstring(request->token_label, label, sizeof(label)));
-    sign_request_fail(request, PROTOCOL_E_TOKEN_GONE, text);
+    const char *obstacle = module_readers_obstacle(module);
+    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key%s%.600s",
+                   escape_cstring(request->token_label, label, sizeof(label)),
+                   *obstacle ? ": " : "", obstacle);
+    sign_request_give_back(request, PROTOCOL_E_TOKEN_GONE, text);
 }
 
 static void module_pump_once(struct module *module)
@@ -305,6 +343,7 @@ void module_pump(struct module *module)
 void module_enqueue(struct module *module, struct fair_line *line, struct sign_request *request)
 {
     fair_queue_append(&module->queue, line, &request->item);
+    module_release_end(module);
     module_pump(module);
 }
 
@@ -318,9 +357,8 @@ static void module_note_context_pin(struct module *module, const struct worker *
                                     const struct sign_request *request,
                                     const struct worker_reply *reply)
 {
-    const struct inventory_key *key = inventory_find_key(worker->inventory, request->key_hash);
     const struct inventory_token *token =
-        key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+        inventory_find_token(worker->inventory, request->worker_token);
     char text[PROTOCOL_TEXT_MAX / 2];
 
     if (token)
@@ -342,9 +380,13 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     if (reply->result == WORKER_OK) {
         module_note_success(module);
         sign_request_succeed(request, reply->signature);
-    } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
-               request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
+    } else if (reply->result == WORKER_E_STATE_LOST && sign_request_move(request)) {
+        log_debug("%s: another module took a request over", module_get_name(module));
+    } else if (reply->result == WORKER_E_STATE_LOST && module_may_try_again(module, request)) {
         fair_queue_put_back(&module->queue, &request->item);
+    } else if (reply->result == WORKER_E_STATE_LOST || reply->result == WORKER_E_LOCKED) {
+        sign_request_give_back(request, module_error_code(reply->result),
+                               escape_text(reply->text, text, sizeof(text)));
     } else {
         sign_request_fail(request, module_error_code(reply->result),
                           escape_text(reply->text, text, sizeof(text)));
@@ -369,9 +411,14 @@ void module_settle_requests(struct module *module, struct worker *worker, enum w
 
     while ((request = worker_steal_request(worker, &was_signing))) {
         request->is_with_worker = false;
-        if (!was_signing && !request->is_answered && request->item.line &&
-            request->attempts < MODULE_ATTEMPTS_MAX)
+        if (!was_signing && sign_request_move(request))
+            continue;
+        if (!was_signing && module_may_try_again(module, request))
             fair_queue_put_back(&module->queue, &request->item);
+        else if (end == WORKER_END_REMOVED)
+            sign_request_fail(request, PROTOCOL_E_TOKEN_GONE,
+                              "the card was removed while it was signing; the signature was not "
+                              "repeated, as it may have been made");
         else if (end == WORKER_END_TIMEOUT)
             sign_request_fail(request, PROTOCOL_E_TIMEOUT,
                               "the token's module did not answer in time and was restarted");

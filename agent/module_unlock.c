@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/module_release.h"
 #include "agent/token_request.h"
 
 /* An UNLOCK that waits for a worker. */
@@ -121,6 +122,7 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
     _cleanup_close_ int owned_fd = pin_fd;
     struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
+    module_release_end(module);
     if (worker)
         return module_send_unlock(module, worker, token->label, token->serial, owned_fd, request,
                                   ret_text);
@@ -138,6 +140,15 @@ void module_forget_unlock(struct module *module, const struct request *request)
         module->unlock_wait = module_unlock_wait_free(module->unlock_wait);
 }
 
+/* The login ends, and with its process every copy of the PIN. */
+static void module_end_login(struct worker *worker, uint32_t token)
+{
+    if (worker->login_is_pending || worker_send_logout(worker, token))
+        worker_dismiss(worker);
+    else
+        worker_set_state(worker, WORKER_STATE_RETIRING);
+}
+
 void module_lock(struct module *module, const struct worker_token *token)
 {
     struct module_token *known = module_login_find(module, token);
@@ -151,13 +162,40 @@ void module_lock(struct module *module, const struct worker_token *token)
             continue;
         const struct worker_token *seen =
             module_find_in_worker(worker, token->label, token->serial);
-        if (!seen)
-            continue;
-        if (worker->login_is_pending || worker_send_logout(worker, seen->token)) {
-            worker_dismiss(worker);
-            continue;
-        }
-        worker_set_state(worker, WORKER_STATE_RETIRING);
+        if (seen)
+            module_end_login(worker, seen->token);
     }
     agent_watch(module->agent);
+}
+
+static size_t module_forget_in_worker(struct module *module, struct worker *worker)
+{
+    bool is_being_typed = module->login_worker == worker && module->login_is_by_person;
+    uint32_t last = worker->login_token;
+    size_t count = 0;
+
+    for (size_t i = 0; i < worker->inventory->token_count; i++) {
+        const struct worker_token *token = &worker->inventory->tokens[i].info;
+        if (!module_login_token_is_typed(module, token))
+            continue;
+        module_login_tell(module, token, "locked");
+        last = token->token;
+        count++;
+    }
+    if (count > 0 || is_being_typed)
+        module_end_login(worker, last);
+    return count + is_being_typed;
+}
+
+size_t module_forget_typed(struct module *module)
+{
+    size_t count = 0;
+
+    module_fail_unlock(module, "PINs were just forgotten, and this one with them; try again");
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY || worker->state == WORKER_STATE_LOGIN)
+            count += module_forget_in_worker(module, worker);
+    }
+    return count;
 }

@@ -10,6 +10,20 @@ static enum policy_decision policy_refuse(const char **ret_reason, const char *r
     return POLICY_REFUSE;
 }
 
+/* The key could, its token cannot: what it can instead is said as well. */
+static enum policy_decision policy_refuse_token(const struct scheme *scheme,
+                                                const char **ret_reason)
+{
+    if (scheme->padding == PADDING_PSS && scheme->key_type == KEY_TYPE_RSA)
+        return policy_refuse(ret_reason,
+                             "the key's token can do neither RSA-PSS (CKM_RSA_PKCS_PSS) nor raw "
+                             "RSA (CKM_RSA_X_509), so this key is for TLS 1.2 with PKCS#1 v1.5 "
+                             "only, and not for TLS 1.3; limit the program to that, or use "
+                             "another key");
+    return policy_refuse(ret_reason, "the key's token has no mechanism for this signature scheme; "
+                                     "`mtls list` shows what the key can do");
+}
+
 static enum policy_decision policy_decide_tls13(const struct policy_question *question,
                                                 const struct scheme *scheme,
                                                 const char **ret_reason)
@@ -57,6 +71,8 @@ enum policy_decision policy_decide(const struct policy_question *question, const
         return policy_refuse(ret_reason, "the signature scheme is unknown or too weak");
     if (!scheme_fits_key(scheme, question->key_type))
         return policy_refuse(ret_reason, "the signature scheme is not for a key of this type");
+    if (!scheme_list_has(question->schemes, question->scheme_count, scheme->code))
+        return policy_refuse_token(scheme, ret_reason);
     switch (question->kind) {
     case SIGN_KIND_TLS13:
         return policy_decide_tls13(question, scheme, ret_reason);

@@ -22,6 +22,8 @@ struct policy_question {
     enum key_policy key_policy;
     enum key_type key_type;
     unsigned int key_bits;
+    const uint32_t *schemes; /* that the key's token can make */
+    size_t scheme_count;
     uint32_t kind;   /* enum sign_kind, as the client sent it */
     uint32_t scheme; /* TLS SignatureScheme, as the client sent it */
     struct wire_span content;

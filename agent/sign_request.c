@@ -15,6 +15,8 @@
 #include "common/clock.h"
 #include "common/der_ecdsa.h"
 
+#define SIGN_REQUEST_MOVES_MAX 4u /* between modules that have the same key */
+
 static void sign_request_audit(const struct sign_request *request, uint32_t code,
                                const char *reason)
 {
@@ -37,6 +39,7 @@ static void sign_request_free(struct sign_request *request)
 {
     connection_remove_request(&request->request);
     list_remove(&request->link);
+    hold_end(request);
     (void)pin_source_free(request->pin_source);
     (void)peer_unref(request->peer);
     free(request->key_name);
@@ -123,7 +126,14 @@ void sign_request_expire(struct sign_request *request)
 {
     struct connection *connection = request->request.connection;
     uint32_t id = request->request.id;
+    char text[PROTOCOL_TEXT_MAX];
 
+    if (hold_is_held(request)) {
+        (void)snprintf(text, sizeof(text), "the client's time was over: %.900s",
+                       request->hold.text);
+        sign_request_fail(request, PROTOCOL_E_TIMEOUT, text);
+        return;
+    }
     if (!request->is_with_worker) {
         if (fair_item_is_queued(&request->item))
             module_forget(request->module, request);
@@ -151,7 +161,48 @@ static void sign_request_cancel(struct request *base)
         sign_request_free(request);
         return;
     }
+    if (hold_is_held(request)) {
+        sign_request_free(request);
+        return;
+    }
     request->item.line = NULL;
+}
+
+void sign_request_enqueue(struct sign_request *request, struct module *module)
+{
+    struct fair_line *line = fair_line_get(&request->request.connection->lines, module);
+
+    if (!line) {
+        sign_request_fail(request, PROTOCOL_E_INTERNAL, "the agent is out of memory");
+        return;
+    }
+    hold_end(request);
+    request->module = module;
+    request->attempts = 0;
+    module_enqueue(module, line, request);
+}
+
+bool sign_request_move(struct sign_request *request)
+{
+    const struct keyring_key *key =
+        keyring_find_ready(request->agent->keyring, request->key_hash, request->module);
+
+    if (!key || !request->request.connection || request->is_answered ||
+        request->moves == SIGN_REQUEST_MOVES_MAX)
+        return false;
+    request->moves++;
+    sign_request_enqueue(request, key->module);
+    return true;
+}
+
+void sign_request_give_back(struct sign_request *request, enum protocol_error_code code,
+                            const char *text)
+{
+    if (sign_request_move(request))
+        return;
+    const struct keyring_key *key = keyring_find(request->agent->keyring, request->key_hash);
+    if (!key || !hold_begin(request, key, code, text))
+        sign_request_fail(request, code, text);
 }
 
 /* Answers a request that never came to be: refused, unknown, no room. */
@@ -180,18 +231,9 @@ static void sign_request_refuse(struct connection *connection, const struct prot
 static void sign_request_refuse_unknown(struct connection *connection,
                                         const struct protocol_sign *message)
 {
-    bool is_gone = false;
-
-    list_for_each (link, &connection->agent->modules)
-        is_gone |= module_token_of_key_is_gone(list_entry(link, struct module, link),
-                                               message->key_hash.data);
     agent_look_again(connection->agent);
-    if (is_gone)
-        sign_request_refuse(connection, message, NULL, PROTOCOL_E_TOKEN_GONE,
-                            "the token of this key is gone; put it in, and try again");
-    else
-        sign_request_refuse(connection, message, NULL, PROTOCOL_E_NO_KEY,
-                            "the agent has no such key; `mtls list` shows those it has");
+    sign_request_refuse(connection, message, NULL, PROTOCOL_E_NO_KEY,
+                        "the agent has no such key; `mtls list` shows those it has");
 }
 
 /* The digest, or a copy of the message where the scheme takes it whole. */
@@ -267,6 +309,8 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
         .key_policy = keyring_key_policy(key),
         .key_type = key->key->info.type,
         .key_bits = key->key->info.bits,
+        .schemes = key->key->info.schemes,
+        .scheme_count = key->key->info.scheme_count,
         .kind = message->kind,
         .scheme = message->scheme,
         .content = message->content,
@@ -277,7 +321,7 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
     enum policy_decision decision = policy_decide(&question, &reason);
     if (decision == POLICY_ALLOW)
         return module_admit(key->module, key, ret_text);
-    char sentence[256];
+    char sentence[512];
     (void)snprintf(sentence, sizeof(sentence), "refused to sign: %s", reason);
     if (decision == POLICY_REFUSE_DIGEST)
         remedy_for_digest(connection->agent->keyring, key, sentence, text);
@@ -299,19 +343,21 @@ int sign_request_start(struct connection *connection, const struct protocol_sign
         return 0;
     }
     enum protocol_error_code code = sign_request_check(connection, message, key, &text);
-    if (code) {
+    if (code == PROTOCOL_E_TOKEN_GONE)
+        agent_look_again(connection->agent);
+    if (code && code != PROTOCOL_E_TOKEN_GONE && code != PROTOCOL_E_LOCKED) {
         sign_request_refuse(connection, message, key, code, text);
         return 0;
     }
-    struct fair_line *line = fair_line_get(&connection->lines, key->module);
-    if (!line)
-        return -ENOMEM;
     int r = sign_request_new(connection, message, key, &request);
     if (r)
         return r;
     connection_add_request(connection, &request->request, message->id, sign_request_cancel);
     list_append(&request->agent->sign_requests, &request->link);
     agent_watch(request->agent);
-    module_enqueue(request->module, line, request);
+    if (code == 0)
+        sign_request_enqueue(request, key->module);
+    else if (!hold_begin(request, key, code, text))
+        sign_request_fail(request, code, text);
     return 0;
 }

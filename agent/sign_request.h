@@ -8,6 +8,7 @@
 #define MTLS_AGENT_SIGN_REQUEST_H
 
 #include "agent/fair_queue.h"
+#include "agent/hold.h"
 #include "agent/peer.h"
 #include "agent/request.h"
 #include "common/protocol.h"
@@ -25,7 +26,8 @@ struct sign_request {
     struct fair_item item;  /* its place in the module's queue */
     struct list link;       /* in agent->sign_requests */
     struct agent *agent;
-    struct module *module;
+    struct module *module; /* NULL while it is held */
+    struct hold hold;
     struct peer *peer; /* a reference */
     uint8_t key_hash[PROTOCOL_KEY_HASH_LEN];
     unsigned int key_bits;
@@ -36,7 +38,9 @@ struct sign_request {
     uint64_t received_us;
     uint64_t deadline_ms;  /* CLOCK_BOOTTIME */
     unsigned int attempts; /* how often it was with a worker */
+    unsigned int moves;    /* how often a module gave it back */
     bool is_with_worker;
+    uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
     bool is_answered; /* the client has its reply, or left; only the audit line is due */
     struct pin_source *pin_source; /* of an always-authenticate key */
     uint8_t digest[DIGEST_LEN_MAX];
@@ -67,6 +71,25 @@ void sign_request_succeed(struct sign_request *request, struct wire_span signatu
  */
 void sign_request_fail(struct sign_request *request, enum protocol_error_code code,
                        const char *text);
+
+/** sign_request_enqueue() - into the queue of a module; its client is there. */
+void sign_request_enqueue(struct sign_request *request, struct module *module);
+
+/**
+ * sign_request_move() - to another module that can sign with the key now
+ *
+ * The token has not begun with it. It is in no queue. Return: false when there is none.
+ */
+bool sign_request_move(struct sign_request *request);
+
+/**
+ * sign_request_give_back() - its module cannot take it: another may, or it waits for a person
+ * @code, @text: the answer when neither is possible
+ *
+ * The token has not begun with it. It is in no queue.
+ */
+void sign_request_give_back(struct sign_request *request, enum protocol_error_code code,
+                            const char *text);
 
 /** sign_request_expire() - its deadline is over: answer now; free unless a worker still has it. */
 void sign_request_expire(struct sign_request *request);

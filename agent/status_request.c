@@ -4,6 +4,8 @@
 
 #include "agent/agent.h"
 #include "agent/module.h"
+#include "agent/module_readers.h"
+#include "agent/readers.h"
 #include "build-config.h"
 #include "common/clock.h"
 
@@ -21,6 +23,34 @@ static void status_add_module(struct wire_writer *output, const struct module *m
     protocol_status_reply_add_module(output, &entry);
 }
 
+/* The same card seen by another module, too: its entry there is left out. */
+static struct wire_span status_say_also(const struct module *module,
+                                        const struct worker_token *token, char *text, size_t size)
+{
+    const struct module *other = module_readers_also(module, token);
+
+    if (!other)
+        return (struct wire_span){0};
+    (void)snprintf(text, size, "also through module %s", module_get_name(other));
+    return wire_span_from_text(text);
+}
+
+static void status_add_readers(struct wire_writer *output, const struct agent *agent)
+{
+    const struct reader *reader = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; (reader = readers_get(agent->readers, i)); i++) {
+        const struct protocol_status_reader entry = {
+            .name = wire_span_from_text(reader->name),
+            .state = reader->state,
+            .text = wire_span_from_text(reader->users),
+        };
+        if (reader->is_there && count++ < PROTOCOL_READERS_MAX)
+            protocol_status_reply_add_reader(output, &entry);
+    }
+}
+
 /* What has no room is left out: a program that serves thousands of tokens lists keys instead. */
 static void status_add_tokens(struct wire_writer *output, const struct protocol_status_mark *mark,
                               const struct module *module)
@@ -30,7 +60,10 @@ static void status_add_tokens(struct wire_writer *output, const struct protocol_
     for (size_t i = 0; i < module->inventory->token_count; i++) {
         const struct worker_token *token = &module->inventory->tokens[i].info;
         const char *text = "";
-        const struct protocol_status_token entry = {
+        if (module_readers_first(module, token))
+            continue;
+        char also[PROTOCOL_NAME_MAX + 32];
+        struct protocol_status_token entry = {
             .label = token->label,
             .serial = token->serial,
             .module = wire_span_from_text(module->config->name),
@@ -38,6 +71,8 @@ static void status_add_tokens(struct wire_writer *output, const struct protocol_
             .keys = module->inventory->tokens[i].key_count,
             .text = protocol_text(text),
         };
+        if (entry.text.len == 0)
+            entry.text = status_say_also(module, token, also, sizeof(also));
         if (!protocol_status_reply_add_token(output, mark, &entry))
             return;
     }
@@ -92,5 +127,7 @@ int status_request_answer(struct connection *connection, uint32_t id)
         status_add_tokens(output, &mark, list_entry(link, struct module, link));
     protocol_status_reply_begin_refusals(output, &mark);
     status_add_refusals(connection, output);
+    protocol_status_reply_begin_readers(output, &mark, protocol_text(readers_text(agent->readers)));
+    status_add_readers(output, agent);
     return protocol_status_reply_end(output, &mark) ? -ENOBUFS : 0;
 }

@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/module.h"
 #include "agent/module_login.h"
+#include "agent/module_readers.h"
 #include "agent/selector.h"
 #include "common/escape.h"
 
@@ -65,7 +66,8 @@ static void token_match_find(const struct agent *agent, const struct selector *s
         struct module *module = list_entry(link, struct module, link);
         for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
             const struct worker_token *token = &module->inventory->tokens[i].info;
-            if (token_is_meant(module, selector, token, only_waiting))
+            if (!module_readers_first(module, token) &&
+                token_is_meant(module, selector, token, only_waiting))
                 token_match_add(ret_match, module, token);
         }
     }

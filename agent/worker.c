@@ -133,6 +133,7 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
     r = inventory_finish(worker->collecting);
     if (r)
         return r;
+    worker->collecting->uses_pcsc = counts.uses_pcsc;
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
     worker->threads = worker_count_threads(worker);
@@ -180,6 +181,7 @@ static int worker_handle_sign_reply(struct worker *worker, struct wire_span body
         worker_note_service(worker,
                             (clock_monotonic_us() - worker->slots[slot].sent_us) /
                                 ((worker->in_flight + worker->threads - 1) / worker->threads));
+    request->worker_token = worker->slots[slot].token;
     worker->slots[slot].request = NULL;
     worker->in_flight--;
     atomic_store_explicit(&worker->ledger->slots[slot], WORKER_SLOT_FREE, memory_order_relaxed);
@@ -575,6 +577,15 @@ const struct inventory_key *worker_get_usable_key(const struct worker *worker,
     return key && key->info.usable ? key : NULL;
 }
 
+size_t worker_get_token_load(const struct worker *worker, uint32_t token)
+{
+    size_t load = 0;
+
+    for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
+        load += worker->slots[i].request && worker->slots[i].token == token;
+    return load;
+}
+
 static uint32_t worker_find_slot(const struct worker *worker)
 {
     uint32_t slot = 0;
@@ -609,6 +620,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
         return r;
     worker->slots[slot].request = request;
     worker->slots[slot].seq = seq;
+    worker->slots[slot].token = key->info.token;
     worker->slots[slot].sent_us = clock_monotonic_us();
     worker->in_flight++;
     return 0;

@@ -30,6 +30,7 @@ enum worker_end {
     WORKER_END_TIMEOUT, /* we killed it because a call took too long */
     WORKER_END_RETIRED, /* we ended it in order */
     WORKER_END_INVALID, /* we killed it because of what it sent */
+    WORKER_END_REMOVED, /* we killed it because it did not let go of a card that is gone */
 };
 
 /* All are called from the event loop; none may free the worker but `ended`. */
@@ -67,6 +68,9 @@ struct worker {
     struct inventory *inventory; /* the last complete one; NULL before the first */
     struct inventory *collecting;
 
+    uint64_t generation;   /* of the readers when it was started; the owner's */
+    uint64_t card_gone_ms; /* since when it works with a card that is gone; 0: it does not */
+
     bool login_is_pending;
     uint32_t login_seq;
     bool login_is_logout;
@@ -79,6 +83,7 @@ struct worker {
     struct {
         struct sign_request *request; /* NULL: the slot is free */
         uint32_t seq;
+        uint32_t token; /* number of the one that signs */
         uint64_t sent_us;
     } slots[WORKER_WINDOW_MAX];
     size_t in_flight;
@@ -142,6 +147,9 @@ bool worker_has_room(const struct worker *worker);
 /** worker_get_usable_key() - the key, if this worker can sign with it now; else NULL. */
 const struct inventory_key *worker_get_usable_key(const struct worker *worker,
                                                   const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
+/** worker_get_token_load() - how many requests are with it for a token. */
+size_t worker_get_token_load(const struct worker *worker, uint32_t token);
 
 /**
  * worker_send_sign() - hand a request over

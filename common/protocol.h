@@ -24,6 +24,7 @@
 #define PROTOCOL_DER_MAX (64u * 1024u) /* bytes of one certificate or SPKI */
 #define PROTOCOL_SIGNATURE_MAX 2048u   /* RSA-16384 */
 #define PROTOCOL_REFUSALS_MAX 16u      /* entries of STATUS_REPLY's refusals */
+#define PROTOCOL_READERS_MAX 16u       /* entries of STATUS_REPLY's readers */
 #define PROTOCOL_KEY_HASH_LEN 32u      /* SHA-256 of the DER SubjectPublicKeyInfo */
 
 /* Requests are below 128, their replies 128 above them. */
@@ -90,8 +91,19 @@ enum token_state {
 enum module_state {
     MODULE_STATE_STARTING = 1,
     MODULE_STATE_READY = 2,
-    MODULE_STATE_BACKOFF = 3, /* its worker failed; the next start is awaited */
-    MODULE_STATE_FAILED = 4,  /* cannot work as configured; the text says why */
+    MODULE_STATE_BACKOFF = 3,  /* its worker failed; the next start is awaited */
+    MODULE_STATE_FAILED = 4,   /* cannot work as configured; the text says why */
+    MODULE_STATE_RELEASED = 5, /* given up while nobody needs it; the next request starts it */
+};
+
+/* A reader that pcscd knows, and the card in it. */
+enum reader_state {
+    READER_STATE_EMPTY = 1,
+    READER_STATE_PRESENT = 2,     /* a card is in it, and nobody uses it */
+    READER_STATE_IN_USE = 3,      /* programs share it, the agent's workers among them */
+    READER_STATE_EXCLUSIVE = 4,   /* one program holds it for itself */
+    READER_STATE_MUTE = 5,        /* a card is in it that does not answer */
+    READER_STATE_UNAVAILABLE = 6, /* the reader itself does not answer */
 };
 
 /* Bits of a subscription, and the kind of an event. */
@@ -99,8 +111,9 @@ enum event_kind {
     EVENT_KEYS_CHANGED = 1u << 0,
     EVENT_TOKEN_CHANGED = 1u << 1,
     EVENT_MODULE_CHANGED = 1u << 2,
+    EVENT_WAITING = 1u << 3, /* a person is waited for: who subscribes shows it to one */
 };
-#define EVENT_ALL (EVENT_KEYS_CHANGED | EVENT_TOKEN_CHANGED | EVENT_MODULE_CHANGED)
+#define EVENT_ALL (EVENT_KEYS_CHANGED | EVENT_TOKEN_CHANGED | EVENT_MODULE_CHANGED | EVENT_WAITING)
 
 /* HELLO: the only message without a request id. */
 struct protocol_hello {
@@ -235,6 +248,13 @@ struct protocol_status_refusal {
     struct wire_span text;    /* why, and what to do about it */
 };
 
+/* A smart card reader; there are none as long as no module uses PC/SC. */
+struct protocol_status_reader {
+    struct wire_span name;
+    enum reader_state state;
+    struct wire_span text; /* who holds the card, what to do, or empty */
+};
+
 struct protocol_status_reply {
     uint32_t id;
     struct wire_span agent_version;
@@ -249,8 +269,10 @@ struct protocol_status_reply {
     struct wire_span modules;         /* for protocol_status_next_module() */
     struct wire_span tokens;          /* for protocol_status_next_token() */
     struct wire_span recent_refusals; /* for protocol_status_next_refusal() */
+    struct wire_span readers;         /* for protocol_status_next_reader() */
+    struct wire_span readers_text;    /* why there are none, and what to do, or empty */
 };
-/* Fixed part; then begin/add/end for the three lists: modules, tokens, refusals. */
+/* Fixed part; then begin/add/end for the four lists: modules, tokens, refusals, readers. */
 struct protocol_status_mark {
     size_t frame;
     size_t list;
@@ -271,6 +293,12 @@ void protocol_status_reply_begin_refusals(struct wire_writer *writer,
 /** protocol_status_reply_add_refusal() - at most PROTOCOL_REFUSALS_MAX; those always have room. */
 void protocol_status_reply_add_refusal(struct wire_writer *writer,
                                        const struct protocol_status_refusal *refusal);
+/** protocol_status_reply_begin_readers() - @text: as readers_text of the reply. */
+void protocol_status_reply_begin_readers(struct wire_writer *writer,
+                                         struct protocol_status_mark *mark, struct wire_span text);
+/** protocol_status_reply_add_reader() - at most PROTOCOL_READERS_MAX; those always have room. */
+void protocol_status_reply_add_reader(struct wire_writer *writer,
+                                      const struct protocol_status_reader *reader);
 int protocol_status_reply_end(struct wire_writer *writer,
                               const struct protocol_status_mark *mark) _must_check_;
 /** protocol_status_reply_parse() - checks every entry of its lists, too. */
@@ -282,6 +310,8 @@ bool protocol_status_next_token(struct wire_span *tokens,
                                 struct protocol_status_token *ret_token) _must_check_;
 bool protocol_status_next_refusal(struct wire_span *refusals,
                                   struct protocol_status_refusal *ret_refusal) _must_check_;
+bool protocol_status_next_reader(struct wire_span *readers,
+                                 struct protocol_status_reader *ret_reader) _must_check_;
 
 /* SUBSCRIBE: events of the kinds in @mask (EVENT_*) until the connection ends. */
 struct protocol_subscribe {

@@ -221,7 +221,7 @@ static int protocol_status_module_parse(struct wire_span bytes,
     module.restarts = wire_get_u32(&reader);
     module.text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
     if (wire_reader_finish(&reader) ||
-        !protocol_value_is_in(state, MODULE_STATE_STARTING, MODULE_STATE_FAILED))
+        !protocol_value_is_in(state, MODULE_STATE_STARTING, MODULE_STATE_RELEASED))
         return WIRE_E_MALFORMED;
     module.state = (enum module_state)state;
     *ret_module = module;
@@ -294,6 +294,32 @@ static int protocol_status_refusal_parse(struct wire_span bytes,
     return 0;
 }
 
+static void protocol_status_reader_put(struct wire_writer *writer,
+                                       const struct protocol_status_reader *reader)
+{
+    wire_put_string(writer, reader->name);
+    wire_put_u32(writer, reader->state);
+    wire_put_string(writer, reader->text);
+}
+
+static int protocol_status_reader_parse(struct wire_span bytes,
+                                        struct protocol_status_reader *ret_reader)
+{
+    struct wire_reader fields;
+    struct protocol_status_reader reader = {0};
+
+    wire_reader_init(&fields, bytes);
+    reader.name = wire_get_text(&fields, PROTOCOL_NAME_MAX);
+    uint32_t state = wire_get_u32(&fields);
+    reader.text = wire_get_text(&fields, PROTOCOL_TEXT_MAX);
+    if (wire_reader_finish(&fields) ||
+        !protocol_value_is_in(state, READER_STATE_EMPTY, READER_STATE_UNAVAILABLE))
+        return WIRE_E_MALFORMED;
+    reader.state = (enum reader_state)state;
+    *ret_reader = reader;
+    return 0;
+}
+
 struct protocol_status_mark protocol_status_reply_begin(struct wire_writer *writer,
                                                         const struct protocol_status_reply *fixed)
 {
@@ -329,16 +355,18 @@ void protocol_status_reply_begin_tokens(struct wire_writer *writer,
     mark->list = wire_begin_string(writer);
 }
 
-/* Bytes of all refusals at most: their texts, and what stands around these. */
+/* Bytes of all refusals and readers at most: their texts, and what stands around these. */
 #define PROTOCOL_REFUSALS_LEN_MAX \
     (PROTOCOL_REFUSALS_MAX * (PROTOCOL_SELECTOR_MAX + PROTOCOL_NAME_MAX + PROTOCOL_TEXT_MAX + 64u))
+#define PROTOCOL_READERS_LEN_MAX \
+    (PROTOCOL_TEXT_MAX + PROTOCOL_READERS_MAX * (PROTOCOL_NAME_MAX + PROTOCOL_TEXT_MAX + 64u))
 #define PROTOCOL_TOKEN_OVERHEAD 64u /* bytes of one token beside its texts: generous */
 
 bool protocol_status_reply_add_token(struct wire_writer *writer,
                                      const struct protocol_status_mark *mark,
                                      const struct protocol_status_token *token)
 {
-    size_t used = writer->len - mark->frame + PROTOCOL_REFUSALS_LEN_MAX;
+    size_t used = writer->len - mark->frame + PROTOCOL_REFUSALS_LEN_MAX + PROTOCOL_READERS_LEN_MAX;
     size_t need = PROTOCOL_TOKEN_OVERHEAD + token->label.len + token->serial.len +
                   token->module.len + token->text.len;
 
@@ -363,6 +391,23 @@ void protocol_status_reply_add_refusal(struct wire_writer *writer,
     size_t mark = wire_begin_string(writer);
 
     protocol_status_refusal_put(writer, refusal);
+    wire_end_string(writer, mark);
+}
+
+void protocol_status_reply_begin_readers(struct wire_writer *writer,
+                                         struct protocol_status_mark *mark, struct wire_span text)
+{
+    wire_end_string(writer, mark->list);
+    wire_put_string(writer, text);
+    mark->list = wire_begin_string(writer);
+}
+
+void protocol_status_reply_add_reader(struct wire_writer *writer,
+                                      const struct protocol_status_reader *reader)
+{
+    size_t mark = wire_begin_string(writer);
+
+    protocol_status_reader_put(writer, reader);
     wire_end_string(writer, mark);
 }
 
@@ -391,6 +436,8 @@ int protocol_status_reply_parse(struct wire_span body, struct protocol_status_re
     msg.modules = wire_get_string(&reader, WIRE_FRAME_MAX);
     msg.tokens = wire_get_string(&reader, WIRE_FRAME_MAX);
     msg.recent_refusals = wire_get_string(&reader, WIRE_FRAME_MAX);
+    msg.readers_text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
+    msg.readers = wire_get_string(&reader, WIRE_FRAME_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
 
@@ -407,8 +454,13 @@ int protocol_status_reply_parse(struct wire_span body, struct protocol_status_re
     size_t refusal_count = 0;
     while (protocol_status_next_refusal(&refusals, &refusal))
         refusal_count++;
-    if (modules.len > 0 || tokens.len > 0 || refusals.len > 0 ||
-        refusal_count > PROTOCOL_REFUSALS_MAX)
+    struct wire_span readers = msg.readers;
+    struct protocol_status_reader a_reader;
+    size_t reader_count = 0;
+    while (protocol_status_next_reader(&readers, &a_reader))
+        reader_count++;
+    if (modules.len > 0 || tokens.len > 0 || refusals.len > 0 || readers.len > 0 ||
+        refusal_count > PROTOCOL_REFUSALS_MAX || reader_count > PROTOCOL_READERS_MAX)
         return WIRE_E_MALFORMED;
     *ret_msg = msg;
     return 0;
@@ -446,5 +498,17 @@ bool protocol_status_next_refusal(struct wire_span *refusals,
     if (!protocol_take_entry(&rest, &entry) || protocol_status_refusal_parse(entry, ret_refusal))
         return false;
     *refusals = rest;
+    return true;
+}
+
+bool protocol_status_next_reader(struct wire_span *readers,
+                                 struct protocol_status_reader *ret_reader)
+{
+    struct wire_span rest = *readers;
+    struct wire_span entry;
+
+    if (!protocol_take_entry(&rest, &entry) || protocol_status_reader_parse(entry, ret_reader))
+        return false;
+    *readers = rest;
     return true;
 }

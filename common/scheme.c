@@ -69,6 +69,25 @@ size_t scheme_list_for_key(enum key_type type, unsigned int bits, uint32_t ret_c
     return count;
 }
 
+bool scheme_list_has(const uint32_t *codes, size_t count, uint32_t code)
+{
+    for (size_t i = 0; i < count; i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
+bool scheme_list_fits_tls13(const uint16_t *codes, size_t count, enum key_type type,
+                            unsigned int bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct scheme *scheme = scheme_find(codes[i]);
+        if (scheme && scheme_fits_tls13(scheme, type, bits))
+            return true;
+    }
+    return false;
+}
+
 size_t hash_len(enum hash_id hash)
 {
     switch (hash) {

@@ -76,6 +76,13 @@ bool scheme_fits_tls13(const struct scheme *scheme, enum key_type type, unsigned
  */
 size_t scheme_list_for_key(enum key_type type, unsigned int bits, uint32_t ret_codes[SCHEMES_MAX]);
 
+/** scheme_list_has() - @code is among the first @count of @codes. */
+bool scheme_list_has(const uint32_t *codes, size_t count, uint32_t code);
+
+/** scheme_list_fits_tls13() - a key of this type with these schemes can do TLS 1.3. */
+bool scheme_list_fits_tls13(const uint16_t *codes, size_t count, enum key_type type,
+                            unsigned int bits);
+
 /** hash_len() - bytes of a digest; 0 for HASH_NONE. */
 size_t hash_len(enum hash_id hash);
 

@@ -11,6 +11,7 @@ int worker_load_encode(struct wire_writer *writer, const struct worker_load *msg
     wire_put_string(writer, msg->path);
     wire_put_string(writer, msg->init_args);
     wire_put_u32(writer, msg->threads);
+    wire_put_u32(writer, msg->sessions);
     wire_put_u32(writer, msg->verify);
     wire_put_u32(writer, (uint32_t)msg->cert_count);
     for (size_t i = 0; i < msg->cert_count; i++) {
@@ -29,6 +30,7 @@ int worker_load_parse(struct wire_span body, struct worker_load *ret_msg)
     msg.path = wire_get_text(&reader, WORKER_PATH_MAX);
     msg.init_args = wire_get_text(&reader, WORKER_PATH_MAX);
     msg.threads = wire_get_u32(&reader);
+    msg.sessions = wire_get_u32(&reader);
     uint32_t verify = wire_get_u32(&reader);
     uint32_t cert_count = wire_get_u32(&reader);
     if (cert_count > WORKER_CERTS_MAX)
@@ -135,6 +137,7 @@ int worker_token_encode(struct wire_writer *writer, const struct worker_token *m
     wire_put_string(writer, msg->serial);
     wire_put_string(writer, msg->manufacturer);
     wire_put_string(writer, msg->model);
+    wire_put_string(writer, msg->slot);
     return wire_end_frame(writer, mark);
 }
 
@@ -150,6 +153,7 @@ int worker_token_parse(struct wire_span body, struct worker_token *ret_msg)
     msg.serial = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.manufacturer = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.model = wire_get_text(&reader, PROTOCOL_NAME_MAX);
+    msg.slot = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
     *ret_msg = msg;
@@ -166,6 +170,9 @@ int worker_key_encode(struct wire_writer *writer, const struct worker_key *msg)
     wire_put_u32(writer, msg->bits);
     wire_put_bool(writer, msg->usable);
     wire_put_bool(writer, msg->always_authenticate);
+    wire_put_u32(writer, (uint32_t)msg->scheme_count);
+    for (size_t i = 0; i < msg->scheme_count; i++)
+        wire_put_u32(writer, msg->schemes[i]);
     wire_put_string(writer, msg->label);
     wire_put_string(writer, msg->ck_id);
     wire_put_string(writer, msg->spki);
@@ -187,6 +194,11 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg)
     msg.bits = wire_get_u32(&reader);
     msg.usable = wire_get_bool(&reader);
     msg.always_authenticate = wire_get_bool(&reader);
+    uint32_t scheme_count = wire_get_u32(&reader);
+    if (scheme_count > SCHEMES_MAX)
+        return WIRE_E_MALFORMED;
+    for (uint32_t i = 0; i < scheme_count; i++)
+        msg.schemes[i] = wire_get_u32(&reader);
     msg.label = wire_get_text(&reader, PROTOCOL_NAME_MAX);
     msg.ck_id = wire_get_string(&reader, PROTOCOL_ID_MAX);
     msg.spki = wire_get_string(&reader, PROTOCOL_DER_MAX);
@@ -198,6 +210,7 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg)
     if (wire_reader_finish(&reader) || type < KEY_TYPE_RSA || type > KEY_TYPE_ED25519)
         return WIRE_E_MALFORMED;
     msg.type = (enum key_type)type;
+    msg.scheme_count = scheme_count;
     msg.cert_count = cert_count;
     *ret_msg = msg;
     return 0;
@@ -209,6 +222,7 @@ int worker_inventory_encode(struct wire_writer *writer, const struct worker_inve
 
     wire_put_u32(writer, msg->token_count);
     wire_put_u32(writer, msg->key_count);
+    wire_put_bool(writer, msg->uses_pcsc);
     return wire_end_frame(writer, mark);
 }
 
@@ -220,6 +234,7 @@ int worker_inventory_parse(struct wire_span body, struct worker_inventory *ret_m
     wire_reader_init(&reader, body);
     msg.token_count = wire_get_u32(&reader);
     msg.key_count = wire_get_u32(&reader);
+    msg.uses_pcsc = wire_get_bool(&reader);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;
     *ret_msg = msg;
@@ -264,6 +279,7 @@ int worker_failure_encode(struct wire_writer *writer, const struct worker_failur
 
     wire_put_bool(writer, msg->permanent);
     wire_put_u32(writer, msg->ck_rv);
+    wire_put_bool(writer, msg->uses_pcsc);
     wire_put_string(writer, msg->text);
     return wire_end_frame(writer, mark);
 }
@@ -276,6 +292,7 @@ int worker_failure_parse(struct wire_span body, struct worker_failure *ret_msg)
     wire_reader_init(&reader, body);
     msg.permanent = wire_get_bool(&reader);
     msg.ck_rv = wire_get_u32(&reader);
+    msg.uses_pcsc = wire_get_bool(&reader);
     msg.text = wire_get_text(&reader, PROTOCOL_TEXT_MAX);
     if (wire_reader_finish(&reader))
         return WIRE_E_MALFORMED;

@@ -114,8 +114,9 @@ struct worker_cert {
 struct worker_load {
     struct wire_span path;      /* file that is loaded */
     struct wire_span init_args; /* CK_C_INITIALIZE_ARGS.pReserved, or empty */
-    uint32_t threads; /* 1 to WORKER_THREADS_MAX: signing threads, when one of its tokens is
-                         hardware; else there is one, whose malloc and locks then cost less */
+    uint32_t threads;  /* 1 to WORKER_THREADS_MAX: signing threads, when one of its tokens is
+                          hardware; else there is one, whose malloc and locks then cost less */
+    uint32_t sessions; /* that it may have open with each token; 0: as many as the module gives */
     enum verify_mode verify;
     size_t cert_count;
     struct worker_cert certs[WORKER_CERTS_MAX];
@@ -158,6 +159,7 @@ struct worker_token {
     struct wire_span serial;
     struct wire_span manufacturer;
     struct wire_span model;
+    struct wire_span slot; /* CK_SLOT_INFO.slotDescription: over PC/SC the name of the reader */
 };
 int worker_token_encode(struct wire_writer *writer, const struct worker_token *msg) _must_check_;
 int worker_token_parse(struct wire_span body, struct worker_token *ret_msg) _must_check_;
@@ -170,6 +172,8 @@ struct worker_key {
     bool usable; /* the private key object was seen; false: only its certificate, e.g. before login
                   */
     bool always_authenticate;
+    size_t scheme_count;
+    uint32_t schemes[SCHEMES_MAX]; /* that the token can make with it, in any order */
     struct wire_span label;
     struct wire_span ck_id;
     struct wire_span spki;
@@ -183,6 +187,7 @@ int worker_key_parse(struct wire_span body, struct worker_key *ret_msg) _must_ch
 struct worker_inventory {
     uint32_t token_count;
     uint32_t key_count;
+    bool uses_pcsc; /* the module has mapped libpcsclite: its tokens come and go with readers */
 };
 int worker_inventory_encode(struct wire_writer *writer,
                             const struct worker_inventory *msg) _must_check_;
@@ -204,6 +209,7 @@ int worker_reply_parse(struct wire_span body, struct worker_reply *ret_msg) _mus
 struct worker_failure {
     bool permanent; /* no retry will help: the file is missing, no C_GetFunctionList, ... */
     uint32_t ck_rv;
+    bool uses_pcsc; /* as in WORKER_INVENTORY: another program may hold the card */
     struct wire_span text;
 };
 int worker_failure_encode(struct wire_writer *writer,

@@ -7,7 +7,10 @@
 #include "common/escape.h"
 #include "common/log.h"
 #include "pkcs11/ckr.h"
+#include "pkcs11/mechanism.h"
 #include "pkcs11/pairing.h"
+#include "pkcs11/pcsc_use.h"
+#include "pkcs11/session.h"
 
 /* Everything read from one token. */
 struct inventory {
@@ -136,6 +139,34 @@ static CK_RV inventory_read_objects(struct inventory *inventory)
     return rv;
 }
 
+size_t inventory_list_schemes(const struct worker *worker, const struct key *key,
+                              uint32_t ret_codes[SCHEMES_MAX])
+{
+    uint32_t offered = worker->tokens[key->token].mechanisms &
+                       ~atomic_load_explicit(&key->refused, memory_order_relaxed);
+
+    return mechanism_list_schemes(key->public_key.type, key->public_key.bits, offered, ret_codes);
+}
+
+/* A key that cannot sign is not told to the core; a person may look for it. */
+static void inventory_log_unfit(const struct worker *worker, const struct token *token)
+{
+    uint32_t codes[SCHEMES_MAX];
+    char name[PROTOCOL_NAME_MAX];
+    char label[PROTOCOL_NAME_MAX];
+
+    for (size_t i = 0; i < worker->keys.count; i++) {
+        const struct key *key = worker->keys.items[i];
+        if (key->token != token->number || !key->present ||
+            inventory_list_schemes(worker, key, codes) > 0)
+            continue;
+        log_info("the %s key \"%s\" is left out: the token \"%s\" has no mechanism to sign with it",
+                 key_type_name(key->public_key.type),
+                 escape_text(object_name_label(&key->name), name, sizeof(name)),
+                 escape_text(text_span(&token->label), label, sizeof(label)));
+    }
+}
+
 CK_RV inventory_read(struct worker *worker, struct token *token)
 {
     _cleanup_(inventory_deinit) struct inventory inventory = {.keys = &worker->keys,
@@ -144,7 +175,7 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
     keyring_hide(&worker->keys, token->number);
     CK_RV rv = token_refresh(token);
     if (rv == CKR_OK)
-        rv = token_prepare(token);
+        rv = session_prepare(worker, token);
     if (rv == CKR_OK)
         rv = inventory_read_objects(&inventory);
     if (rv != CKR_OK)
@@ -161,6 +192,7 @@ CK_RV inventory_read(struct worker *worker, struct token *token)
         r = inventory_put_private_keys(&inventory, false);
     if (r == 0 && token_needs_login(token))
         r = inventory_put_public_sides(&inventory);
+    inventory_log_unfit(worker, token);
     return r == 0 ? CKR_OK : CKR_HOST_MEMORY;
 }
 
@@ -203,6 +235,7 @@ static int inventory_send_token(struct worker *worker, struct wire_writer *write
         .serial = text_span(&token->serial),
         .manufacturer = text_span(&token->manufacturer),
         .model = text_span(&token->model),
+        .slot = text_span(&token->slot),
     };
 
     wire_writer_reset(writer);
@@ -225,6 +258,7 @@ static int inventory_send_key(struct worker *worker, struct wire_writer *writer,
         .cert_count = key->cert_count,
     };
 
+    msg.scheme_count = inventory_list_schemes(worker, key, msg.schemes);
     text_set(&label, object_name_label(&key->name));
     msg.label = text_span(&label);
     memcpy(msg.certs, key->certs, sizeof(msg.certs));
@@ -241,7 +275,7 @@ static int inventory_send_key(struct worker *worker, struct wire_writer *writer,
 
 int inventory_send(struct worker *worker, struct wire_writer *writer)
 {
-    struct worker_inventory msg = {0};
+    struct worker_inventory msg = {.uses_pcsc = pcsc_is_mapped()};
     int r = 0;
 
     for (size_t i = 0; i < worker->token_count && r == 0; i++) {
@@ -251,7 +285,9 @@ int inventory_send(struct worker *worker, struct wire_writer *writer)
         msg.token_count++;
     }
     for (size_t i = 0; i < worker->keys.count && r == 0; i++) {
-        if (!worker->keys.items[i]->present)
+        uint32_t codes[SCHEMES_MAX];
+        if (!worker->keys.items[i]->present ||
+            inventory_list_schemes(worker, worker->keys.items[i], codes) == 0)
             continue;
         r = inventory_send_key(worker, writer, worker->keys.items[i]);
         msg.key_count++;

@@ -25,6 +25,15 @@ CK_RV inventory_read(struct worker *worker, struct token *token) _must_check_;
  */
 CK_RV inventory_read_all(struct worker *worker) _must_check_;
 
+/**
+ * inventory_list_schemes() - what a key can do on its token, preferred first
+ * @ret_codes:  filled
+ *
+ * Return: how many were filled; 0: it is of no use and the core is not told of it.
+ */
+size_t inventory_list_schemes(const struct worker *worker, const struct key *key,
+                              uint32_t ret_codes[SCHEMES_MAX]);
+
 /** inventory_send() - tell the core: TOKEN, KEY and INVENTORY messages. Return: 0, or -errno. */
 int inventory_send(struct worker *worker, struct wire_writer *writer) _must_check_;
 

@@ -111,6 +111,7 @@ int keyring_put(struct keyring *ring, const struct key_facts *facts)
     key->provisional = facts->provisional;
     key->name = *facts->name;
     atomic_store(&key->verified, false);
+    atomic_store(&key->refused, 0);
     atomic_store(&key->handle, facts->handle);
     return key_set_certs(key, facts);
 }

@@ -24,6 +24,7 @@ struct key {
     struct wire_span certs[PROTOCOL_CERTS_MAX]; /* owned; leaf first */
     _Atomic CK_OBJECT_HANDLE handle;            /* private key; CK_INVALID_HANDLE: not seen */
     atomic_bool verified;                       /* a signature made with @handle was valid */
+    _Atomic uint32_t refused; /* enum mechanism_flags: the module said no to them with this key */
 };
 
 struct keyring {

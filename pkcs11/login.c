@@ -8,7 +8,7 @@
 #include "common/secret.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/inventory.h"
-#include "pkcs11/signer.h"
+#include "pkcs11/session.h"
 
 /* How a login or logout went; the sentence is for a person. */
 struct login_outcome {
@@ -105,7 +105,7 @@ static void login_try(struct worker *worker, const struct worker_login *msg, str
     }
     if (token->logged_in)
         return;
-    rv = token_prepare(token);
+    rv = session_prepare(worker, token);
     if (rv != CKR_OK) {
         login_set_failure(outcome, "C_OpenSession", rv);
         return;
@@ -176,11 +176,13 @@ int login_handle(struct worker *worker, const struct worker_login *msg, int pin_
 
 static void logout_run(struct worker *worker, struct token *token, struct login_outcome *outcome)
 {
-    signers_close_sessions(worker, token);
+    sessions_close_all(worker, token);
     if (token->logged_in) {
         CK_RV rv = token->calls->C_Logout(token->session);
-        /* A token that says it is logged out already is what we want. */
-        if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN) {
+        /* A token that says it is logged out already is what we want; or it has dropped the
+         * session, the last one, and with it the login. */
+        if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN &&
+            ckr_classify(rv) != CKR_CLASS_STALE_HANDLE) {
             login_set_failure(outcome, "C_Logout", rv);
             return;
         }

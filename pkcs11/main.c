@@ -20,6 +20,7 @@
 #include "pkcs11/ckr.h"
 #include "pkcs11/discover.h"
 #include "pkcs11/inventory.h"
+#include "pkcs11/pcsc_use.h"
 #include "pkcs11/requests.h"
 #include "sandbox/sandbox.h"
 
@@ -92,7 +93,9 @@ _Noreturn static void main_fail(const struct module_failure *failure)
 {
     struct wire_writer writer;
     char text[PROTOCOL_TEXT_MAX];
-    struct worker_failure msg = {.permanent = failure->permanent, .ck_rv = (uint32_t)failure->rv};
+    struct worker_failure msg = {.permanent = failure->permanent,
+                                 .ck_rv = (uint32_t)failure->rv,
+                                 .uses_pcsc = pcsc_is_mapped()};
 
     /* The loader's words are any bytes. */
     msg.text.data = (const uint8_t *)text;
@@ -139,7 +142,7 @@ static void main_load(const struct worker_load *load)
     main_add_files(load);
     if (module_load(path, init_args, &worker.module, &failure))
         main_fail(&failure);
-    if (token_list_new(&worker.module, &worker.tokens, &worker.token_count))
+    if (token_list_new(&worker.module, load->sessions, &worker.tokens, &worker.token_count))
         main_fail_memory();
     CK_RV rv = inventory_read_all(&worker);
     if (rv != CKR_OK) {

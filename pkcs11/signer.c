@@ -8,10 +8,14 @@
 #include <string.h>
 
 #include "common/der_ecdsa.h"
+#include "common/escape.h"
+#include "common/log.h"
 #include "common/secret.h"
 #include "pkcs11/ckr.h"
+#include "pkcs11/inventory.h"
 #include "pkcs11/login.h"
 #include "pkcs11/mechanism.h"
+#include "pkcs11/session.h"
 
 /* One request on its way. */
 struct signing {
@@ -20,8 +24,10 @@ struct signing {
     struct key *key;
     struct token *token;
     const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
-    CK_OBJECT_HANDLE handle;  /* of the private key */
-    bool found_again;         /* it is not the one that the key has */
+    struct session session;
+    CK_OBJECT_HANDLE handle; /* of the private key */
+    bool found_again;        /* it is not the one that the key has */
+    bool has_learned;        /* that the key can do less than the core was told */
     struct mechanism mechanism;
     CK_ULONG raw_len;
     struct worker_reply reply;
@@ -34,21 +40,6 @@ int signer_init(struct signer *signer, struct worker *worker)
     signer->sessions = calloc(worker->token_count + 1, sizeof(*signer->sessions));
     signer->packet = malloc(LINK_PACKET_MAX);
     return signer->sessions && signer->packet ? 0 : -ENOMEM;
-}
-
-void signers_close_sessions(struct worker *worker, const struct token *token)
-{
-    for (size_t i = 0; i < worker->signer_count; i++) {
-        CK_SESSION_HANDLE *session = &worker->signers[i].sessions[token->number];
-        *session = token_close_session(token, *session);
-    }
-}
-
-static void signer_close(struct signer *signer, const struct token *token)
-{
-    CK_SESSION_HANDLE *session = &signer->sessions[token->number];
-
-    *session = token_close_session(token, *session);
 }
 
 static void signer_answer(struct signing *signing, enum worker_result result, const char *text)
@@ -89,6 +80,23 @@ static void signer_answer_rv(struct signer *signer, struct signing *signing, con
     signer_answer(signing, result, signer->text);
 }
 
+/* The mechanism for the scheme: 0, else the request is answered. */
+static int signer_prepare(struct signing *signing)
+{
+    uint32_t offered = signing->token->mechanisms &
+                       ~atomic_load_explicit(&signing->key->refused, memory_order_relaxed);
+    int r = mechanism_prepare(signing->scheme, signing->key->public_key.bits, offered,
+                              signing->msg->data, &signing->mechanism);
+
+    if (r == MECHANISM_E_DATA)
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "the data is no digest of the scheme's hash");
+    else if (r == MECHANISM_E_UNSUPPORTED)
+        signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
+    else if (r)
+        signer_answer(signing, WORKER_E_MODULE, "the padding could not be made: no memory");
+    return r ? 1 : 0;
+}
+
 /* The request against the key: 0 when it can go to the token, else it is answered. */
 static int signer_check(struct signer *signer, struct signing *signing)
 {
@@ -100,10 +108,8 @@ static int signer_check(struct signer *signer, struct signing *signing)
         signer_answer(signing, WORKER_E_BAD_REQUEST, "no such key");
         return 1;
     }
-    if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type) ||
-        mechanism_prepare(signing->scheme, signing->key->public_key.bits, msg->data,
-                          &signing->mechanism)) {
-        signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key or the data");
+    if (!signing->scheme || !scheme_fits_key(signing->scheme, signing->key->public_key.type)) {
+        signer_answer(signing, WORKER_E_BAD_REQUEST, "the scheme does not fit the key");
         return 1;
     }
     signing->token = &signer->worker->tokens[signing->key->token];
@@ -113,15 +119,11 @@ static int signer_check(struct signer *signer, struct signing *signing)
                       locked ? "the token wants a login first" : "the private key is not there");
         return 1;
     }
-    if (!mechanism_is_offered(signing->scheme, signing->token->mechanisms)) {
-        signer_answer(signing, WORKER_E_UNSUPPORTED, "the token has no mechanism for the scheme");
-        return 1;
-    }
-    return 0;
+    return signer_prepare(signing);
 }
 
 /* Finds the private key again, by CKA_ID and label; a valid signature has to prove that it is. */
-static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
+static CK_RV signer_find_key(struct signing *signing)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     struct object_name *name = &signing->key->name;
@@ -134,8 +136,8 @@ static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
         match[match_count++] = (CK_ATTRIBUTE){CKA_ID, name->id, name->id_len};
     if (name->label_len > 0)
         match[match_count++] = (CK_ATTRIBUTE){CKA_LABEL, name->label, name->label_len};
-    CK_RV rv = object_find(signing->token, signer->sessions[signing->token->number], match,
-                           match_count, &handles, &count);
+    CK_RV rv =
+        object_find(signing->token, signing->session.handle, match, match_count, &handles, &count);
     if (rv != CKR_OK)
         return rv;
     /* Without a name, or with a name that fits several, it might be any of them. */
@@ -150,12 +152,12 @@ static CK_RV signer_find_key(struct signer *signer, struct signing *signing)
 static CK_RV signer_call(struct signer *signer, struct signing *signing, const char **ret_function)
 {
     const CK_FUNCTION_LIST *calls = signing->token->calls;
-    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
+    CK_SESSION_HANDLE *session = &signing->session.handle;
     CK_RV rv;
 
     if (*session == CK_INVALID_HANDLE) {
         *ret_function = "C_OpenSession";
-        rv = token_open_session(signing->token, session);
+        rv = session_take(signer, signing->token, &signing->session);
         if (rv != CKR_OK)
             return rv;
     }
@@ -178,6 +180,22 @@ static CK_RV signer_call(struct signer *signer, struct signing *signing, const c
 }
 
 /*
+ * Modules leave a failed operation active; only closing the session is sure to end it. One that is
+ * stale is seldom alone: a token that has dropped it has dropped those that were idle for longer.
+ */
+static void signer_end(struct signer *signer, struct signing *signing, CK_RV rv)
+{
+    bool is_stale = ckr_classify(rv) == CKR_CLASS_STALE_HANDLE;
+
+    if (is_stale)
+        sessions_close_all(signer->worker, signing->token);
+    if (is_stale || rv == CKR_OPERATION_ACTIVE)
+        session_close(signing->token, &signing->session);
+    else
+        session_end(signing->token, &signing->session);
+}
+
+/*
  * A second call after a first that left no signature behind. With a context PIN there is none: it
  * may have been spent.
  */
@@ -188,11 +206,34 @@ static CK_RV signer_call_again(struct signer *signer, struct signing *signing, C
 
     if ((!is_stale && rv != CKR_OPERATION_ACTIVE) || signing->pin)
         return rv;
-    CK_SESSION_HANDLE *session = &signer->sessions[signing->token->number];
-    CK_RV again = token_open_session(signing->token, session);
+    CK_RV again = session_take(signer, signing->token, &signing->session);
     if (again == CKR_OK && is_stale)
-        again = signer_find_key(signer, signing);
+        again = signer_find_key(signing);
     return again == CKR_OK ? signer_call(signer, signing, ret_function) : rv;
+}
+
+/*
+ * A module that offers a mechanism and then refuses it for this key is not asked for it again.
+ * Returns true when there is another one for the scheme, and it is prepared.
+ */
+static bool signer_learn(struct signing *signing, CK_RV rv)
+{
+    CK_MECHANISM_TYPE type = signing->mechanism.ck.mechanism;
+    uint32_t refused = mechanism_refused_by(rv, signing->mechanism.flag);
+    char label[PROTOCOL_NAME_MAX];
+
+    if (refused == 0)
+        return false;
+    uint32_t before =
+        atomic_fetch_or_explicit(&signing->key->refused, refused, memory_order_relaxed);
+    bool has_other = signer_prepare(signing) == 0;
+    if ((before & refused) == refused)
+        return has_other; /* another thread was first */
+    signing->has_learned = true;
+    log_warning("token \"%s\": the module answered %s to mechanism 0x%lx, though it lists it%s",
+                escape_text(text_span(&signing->token->label), label, sizeof(label)), ckr_name(rv),
+                type, has_other ? "; another one is used from now on" : "");
+    return has_other;
 }
 
 /* Has the token sign; 0 with the raw signature, else the request is answered. */
@@ -207,13 +248,19 @@ static int signer_call_token(struct signer *signer, struct signing *signing)
     CK_RV rv = signer_call(signer, signing, &function);
 
     if (rv != CKR_OK) {
-        /* Modules leave a failed operation active; only closing the session is sure to end it. */
-        signer_close(signer, signing->token);
+        signer_end(signer, signing, rv);
         rv = signer_call_again(signer, signing, rv, &function);
+    }
+    while (rv != CKR_OK && signer_learn(signing, rv)) {
+        /* A context PIN that has gone to the token may be spent. */
+        if (signing->pin && strcmp(function, "C_SignInit") != 0)
+            break;
+        signer_end(signer, signing, rv);
+        rv = signer_call(signer, signing, &function);
     }
     if (rv == CKR_OK)
         return 0;
-    signer_close(signer, signing->token);
+    signer_end(signer, signing, rv);
     signer_answer_rv(signer, signing, function, rv);
     return 1;
 }
@@ -250,6 +297,8 @@ static bool signer_must_verify(const struct signer *signer, const struct signing
     const struct key *key = signing->key;
     bool is_first = !atomic_load_explicit(&key->verified, memory_order_relaxed);
 
+    if (signing->mechanism.flag == MECHANISM_RSA_X_509)
+        return true; /* the padding is ours, too */
     switch (signer->worker->verify) {
     case VERIFY_ALWAYS:
         return true;
@@ -278,8 +327,11 @@ static void signer_finish(struct signer *signer, struct signing *signing)
 {
     size_t len = 0;
 
-    if (signer_convert(signer, signing, &len)) {
-        signer_close(signer, signing->token);
+    int converted = signer_convert(signer, signing, &len);
+    if (converted)
+        session_end(signing->token, &signing->session);
+    session_put(signer, signing->token, &signing->session);
+    if (converted) {
         signer_answer(signing, WORKER_E_BAD_SIGNATURE,
                       "the module's signature has not the form of one; it was withheld");
         return;
@@ -351,12 +403,21 @@ static void signer_sign_with_pin(struct signer *signer, struct signing *signing,
     (void)pthread_rwlock_wrlock(&signer->worker->lock);
     if (signer_check(signer, signing) == 0) {
         signing->pin = signing->key->always_authenticate ? pin : NULL;
-        signer_close(signer, signing->token);
+        session_close_own(signer, signing->token);
         if (signer_check_tries(signer, signing) == 0 && signer_call_token(signer, signing) == 0)
             signer_finish(signer, signing);
-        signer_close(signer, signing->token);
+        session_close_own(signer, signing->token);
     }
     (void)pthread_rwlock_unlock(&signer->worker->lock);
+}
+
+/* The core lists what keys can do. Inventories of several threads must not mix. */
+static int signer_tell(struct signer *signer)
+{
+    (void)pthread_rwlock_wrlock(&signer->worker->lock);
+    int r = inventory_send(signer->worker, &signer->writer);
+    (void)pthread_rwlock_unlock(&signer->worker->lock);
+    return r;
 }
 
 int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd,
@@ -368,6 +429,11 @@ int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_
         signer_sign_with_pin(signer, &signing, pin_fd, pin_ms);
     else
         signer_sign(signer, &signing);
+    if (signing.has_learned) {
+        int r = signer_tell(signer);
+        if (r)
+            return r;
+    }
     wire_writer_reset(&signer->writer);
     if (worker_reply_encode(&signer->writer, WORKER_SIGN_REPLY, &signing.reply))
         return -ENOMEM;

@@ -9,9 +9,15 @@
 #include "pkcs11/verify.h"
 #include "pkcs11/worker.h"
 
+/* One that is in use (session.h). */
+struct session {
+    CK_SESSION_HANDLE handle; /* CK_INVALID_HANDLE: none */
+    bool is_reading;          /* it is the token's own, borrowed */
+};
+
 struct signer {
     struct worker *worker;
-    CK_SESSION_HANDLE *sessions; /* by token number; CK_INVALID_HANDLE: none open */
+    _Atomic CK_SESSION_HANDLE *sessions; /* by token number, while idle; CK_INVALID_HANDLE: none */
     struct verifier verifier;
     struct wire_writer writer; /* messages to the core */
     uint8_t *packet;           /* LINK_PACKET_MAX bytes, for receiving */
@@ -33,8 +39,5 @@ int signer_init(struct signer *signer, struct worker *worker) _must_check_;
  */
 int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_fd,
                   unsigned int pin_ms) _must_check_;
-
-/** signers_close_sessions() - every signer's session with a token; `lock` is held for writing. */
-void signers_close_sessions(struct worker *worker, const struct token *token);
 
 #endif

@@ -38,12 +38,14 @@ static CK_RV token_init(struct token *token)
     if (rv == CKR_OK)
         rv = token_refresh(token);
     token->hardware = slot_info.flags & CKF_HW_SLOT;
+    text_set_padded(&token->slot, slot_info.slotDescription, sizeof(slot_info.slotDescription));
     if (rv == CKR_OK)
         token_set_texts(token);
     return rv;
 }
 
-int token_list_new(const struct module *module, struct token **ret_tokens, size_t *ret_count)
+int token_list_new(const struct module *module, uint32_t session_max, struct token **ret_tokens,
+                   size_t *ret_count)
 {
     struct token *tokens = calloc(module->slot_count + 1, sizeof(*tokens));
     size_t count = 0;
@@ -58,7 +60,10 @@ int token_list_new(const struct module *module, struct token **ret_tokens, size_
             continue;
         *token = (struct token){.calls = module->calls,
                                 .slot_id = PKCS11_get_slotid_from_slot(slot),
-                                .number = (uint32_t)count};
+                                .number = (uint32_t)count,
+                                .session_max = session_max,
+                                .session_lock = PTHREAD_MUTEX_INITIALIZER,
+                                .session_given = PTHREAD_COND_INITIALIZER};
         CK_RV rv = token_init(token);
         if (rv == CKR_OK)
             count++;
@@ -71,21 +76,49 @@ int token_list_new(const struct module *module, struct token **ret_tokens, size_
     return 0;
 }
 
-CK_RV token_open_session(const struct token *token, CK_SESSION_HANDLE *ret_session)
+/* Counts a session before it is opened, so that all threads together keep to the limit. */
+static bool token_reserve_session(struct token *token)
 {
+    uint32_t count = atomic_load(&token->session_count);
+
+    do {
+        if (token->session_max > 0 && count >= token->session_max)
+            return false;
+    } while (!atomic_compare_exchange_weak(&token->session_count, &count, count + 1));
+    return true;
+}
+
+CK_RV token_open_session(struct token *token, CK_SESSION_HANDLE *ret_session)
+{
+    *ret_session = CK_INVALID_HANDLE;
+    if (!token_reserve_session(token))
+        return CKR_SESSION_COUNT;
     CK_RV rv =
         token->calls->C_OpenSession(token->slot_id, CKF_SERIAL_SESSION, NULL, NULL, ret_session);
-
-    if (rv != CKR_OK)
+    if (rv != CKR_OK) {
         *ret_session = CK_INVALID_HANDLE;
+        atomic_fetch_sub(&token->session_count, 1);
+    }
     return rv;
 }
 
-CK_SESSION_HANDLE token_close_session(const struct token *token, CK_SESSION_HANDLE session)
+CK_SESSION_HANDLE token_close_session(struct token *token, CK_SESSION_HANDLE session)
 {
-    if (session != CK_INVALID_HANDLE)
+    if (session != CK_INVALID_HANDLE) {
         (void)token->calls->C_CloseSession(session);
+        atomic_fetch_sub(&token->session_count, 1);
+    }
     return CK_INVALID_HANDLE;
+}
+
+/* HSMs drop sessions that were idle for long. */
+static bool token_has_session(const struct token *token)
+{
+    CK_SESSION_INFO info = {0};
+
+    return token->session != CK_INVALID_HANDLE &&
+           ckr_classify(token->calls->C_GetSessionInfo(token->session, &info)) !=
+               CKR_CLASS_STALE_HANDLE;
 }
 
 static CK_RV token_read_mechanisms(struct token *token)
@@ -105,7 +138,7 @@ static CK_RV token_read_mechanisms(struct token *token)
     if (rv != CKR_OK)
         return rv;
     for (CK_ULONG i = 0; i < count && i < room; i++)
-        token->mechanisms |= mechanism_flag_of_type(types[i]);
+        token->mechanisms |= mechanism_flags_of_type(types[i]);
     return CKR_OK;
 }
 
@@ -113,8 +146,12 @@ CK_RV token_prepare(struct token *token)
 {
     CK_RV rv = CKR_OK;
 
-    if (token->session == CK_INVALID_HANDLE)
-        rv = token_open_session(token, &token->session);
+    if (!token_has_session(token)) {
+        CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+        token->session = token_close_session(token, token->session);
+        rv = token_open_session(token, &session);
+        token->session = session;
+    }
     if (rv == CKR_OK && token->mechanisms == 0)
         rv = token_read_mechanisms(token);
     return rv;

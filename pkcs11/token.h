@@ -6,6 +6,9 @@
 #ifndef MTLS_PKCS11_TOKEN_H
 #define MTLS_PKCS11_TOKEN_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "pkcs11/module.h"
 #include "pkcs11/text.h"
 
@@ -18,30 +21,49 @@ struct token {
     bool hardware;
     bool logged_in;
     bool readable; /* its objects could be read at the start; else the core is not told of it */
-    CK_SESSION_HANDLE session; /* for reading objects and the login; CK_INVALID_HANDLE: none */
+    _Atomic CK_SESSION_HANDLE session; /* for reading objects and the login; CK_INVALID_HANDLE:
+                                          none, or a signer has borrowed it */
+    _Atomic uint32_t session_count;    /* that are open or being opened, @session among them */
+    uint32_t session_max;              /* that may be; 0: as many as the module gives */
+    /* Of session.c: */
+    _Atomic uint64_t full_until_ms; /* when it may be asked for one more */
+    pthread_mutex_t session_lock;
+    pthread_cond_t session_given;
+    uint64_t session_turn; /* counts what was given */
+    atomic_uint session_waiting;
     struct text label;
     struct text serial;
     struct text manufacturer;
     struct text model;
+    struct text slot; /* the slot's description: over PC/SC the name of the reader */
 };
 
 /**
  * token_list_new() - the tokens of a module
+ * @session_max: sessions with each token; 0: as many as the module gives
  * @ret_tokens: filled; lives as long as the process
  * @ret_count:  filled; at most WORKER_TOKENS_MAX
  *
  * Return: 0, or -ENOMEM.
  */
-int token_list_new(const struct module *module, struct token **ret_tokens,
+int token_list_new(const struct module *module, uint32_t session_max, struct token **ret_tokens,
                    size_t *ret_count) _must_check_;
 
-/** token_open_session() - a read-only session. Return: the module's CK_RV. */
-CK_RV token_open_session(const struct token *token, CK_SESSION_HANDLE *ret_session) _must_check_;
+/**
+ * token_open_session() - a read-only session
+ *
+ * Return: the module's CK_RV; CKR_SESSION_COUNT without asking it, when there may be no more.
+ */
+CK_RV token_open_session(struct token *token, CK_SESSION_HANDLE *ret_session) _must_check_;
 
 /** token_close_session() - close, whatever the module says. Return: CK_INVALID_HANDLE. */
-CK_SESSION_HANDLE token_close_session(const struct token *token, CK_SESSION_HANDLE session);
+CK_SESSION_HANDLE token_close_session(struct token *token, CK_SESSION_HANDLE session);
 
-/** token_prepare() - the reading session and the mechanisms. Return: the module's CK_RV. */
+/**
+ * token_prepare() - the reading session, a new one if the token has dropped it, and the mechanisms
+ *
+ * Return: the module's CK_RV.
+ */
 CK_RV token_prepare(struct token *token) _must_check_;
 
 /** token_refresh() - ask for the token's flags again. Return: the module's CK_RV. */

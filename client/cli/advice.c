@@ -120,6 +120,31 @@ static void advice_on_token(const struct advice *advice, const struct mtls_agent
     }
 }
 
+static void advice_on_readers(const struct advice *advice, const struct mtls_agent_status *status)
+{
+    char text[ADVICE_LINE_MAX];
+
+    if (*status->readers_text)
+        advice_say(advice, "There are no smart card readers: %s",
+                   advice_text(status->readers_text, "", text));
+    for (size_t i = 0; i < status->reader_count; i++) {
+        const struct mtls_agent_reader_status *reader = &status->readers[i];
+        if (reader->state == MTLS_AGENT_READER_EXCLUSIVE)
+            advice_say(advice,
+                       "The card in reader %s is held by another program for itself%s%s. End that "
+                       "program, or let it share the card (scdaemon: pcsc-shared in "
+                       "scdaemon.conf)",
+                       reader->name, *reader->text ? ": " : "", reader->text);
+        if (reader->state == MTLS_AGENT_READER_MUTE)
+            advice_say(advice,
+                       "The card in reader %s does not answer. Take it out, look at which side is "
+                       "up, and insert it again",
+                       reader->name);
+        if (reader->state == MTLS_AGENT_READER_UNAVAILABLE)
+            advice_say(advice, "Reader %s does not answer. Plug it in again", reader->name);
+    }
+}
+
 void advice_give(const struct mtls_agent_status *status, advice_fn say, void *context)
 {
     const struct advice advice = {say, context};
@@ -138,6 +163,7 @@ void advice_give(const struct mtls_agent_status *status, advice_fn say, void *co
         ready += status->modules[i].state == MTLS_AGENT_MODULE_READY;
         advice_on_module(&advice, &status->modules[i]);
     }
+    advice_on_readers(&advice, status);
     if (ready > 0 && status->token_count == 0)
         advice_say(&advice, "No token is there. Insert one, or initialise one with the tool of its "
                             "maker");

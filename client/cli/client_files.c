@@ -61,7 +61,8 @@ static int client_files_put_certs(const char *path, const struct mtls_agent_key 
     return client_files_put(path, text.data, text.len);
 }
 
-static int client_files_put_conf(const char *path, const struct openssl_conf_base *base)
+static int client_files_put_conf(const char *path, const struct openssl_conf_base *base,
+                                 bool tls12_only)
 {
     _cleanup_wire_writer_ struct wire_writer text = {0};
     _cleanup_free_ char *provider = NULL;
@@ -72,7 +73,7 @@ static int client_files_put_conf(const char *path, const struct openssl_conf_bas
     if (!provider)
         return cli_fail(CLI_FAILURE, "the OpenSSL provider mtls-agent.so was not found. Install "
                                      "it, or set OPENSSL_MODULES to the directory that holds it");
-    if (openssl_conf_put(base, provider, &text))
+    if (openssl_conf_put(base, provider, tls12_only, &text))
         return cli_fail(CLI_FAILURE,
                         "OpenSSL cannot read %s. Correct it, or set OPENSSL_CONF to "
                         "another file (empty: none)",
@@ -123,7 +124,8 @@ static int client_files_fill(const char *dir, const struct mtls_agent_key *key,
         return cli_fail_errno(dir, ENOMEM);
     /* First the one that can fail for other reasons than a full disk, and by which all three are
      * known as ours. */
-    int r = client_files_put_conf(files->variables[FILES_OPENSSL_CONF].value, base);
+    int r = client_files_put_conf(files->variables[FILES_OPENSSL_CONF].value, base,
+                                  key_view_is_tls12_only(key));
     if (r == CLI_OK)
         r = client_files_put_certs(files->variables[FILES_CERT].value, key);
     if (r == CLI_OK)

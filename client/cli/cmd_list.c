@@ -8,18 +8,23 @@
 #include "client/cli/expiry.h"
 #include "client/cli/json.h"
 #include "client/cli/key_view.h"
+#include "client/cli/list_watch.h"
 #include "client/cli/patience.h"
 #include "client/cli/pkcs11_uri.h"
 #include "client/cli/table.h"
 #include "common/escape.h"
 #include "common/scheme.h"
 
+#define LIST_STATE_MAX 32u
+
 enum {
     LIST_JSON,
+    LIST_WATCH,
 };
 
 static const struct cli_option list_options[] = {
     [LIST_JSON] = {"json", 0, NULL, "print a JSON array with all that is known"},
+    [LIST_WATCH] = {"watch", 'w', NULL, "then print a line for each change, until Ctrl-C"},
 };
 
 static const struct table_column list_columns[] = {
@@ -45,13 +50,16 @@ static int list_add_row(struct table *table, const struct mtls_agent_key *key)
     _cleanup_free_ char *token = key_view_escape(key->token_label);
     char algorithm[KEY_VIEW_ALGORITHM_MAX];
     char expiry[EXPIRY_TEXT_MAX];
+    char state[LIST_STATE_MAX];
 
+    (void)snprintf(state, sizeof(state), "%s%s", key_view_state(key->state),
+                   key_view_is_tls12_only(key) ? ", TLS 1.2 only" : "");
     if (!name || !title || !token)
         return -ENOMEM;
     const char *const cells[] = {
         name,  key_view_algorithm(key->type, key->bits, algorithm),
         title, list_expiry(key, &info, readable, expiry),
-        token, key_view_state(key->state),
+        token, state,
     };
     return table_add_row(table, cells);
 }
@@ -134,6 +142,7 @@ static void list_put_key(struct json *json, const struct mtls_agent_key *key)
     json_put_bool(json, "signs_digests", key->signs_digests != 0);
     json_put_bool(json, "always_authenticate", key->always_authenticate != 0);
     list_put_schemes(json, key);
+    json_put_bool(json, "tls12_only", key_view_is_tls12_only(key));
     list_put_certificate(json, key);
     json_put_text(json, "label", key->label);
     list_put_token(json, key);
@@ -154,6 +163,15 @@ static int list_print_json(const struct mtls_agent_keys *keys, struct wire_write
     return CLI_OK;
 }
 
+static int list_show(const struct mtls_agent_keys *keys)
+{
+    _cleanup_wire_writer_ struct wire_writer out = {0};
+
+    wire_writer_init(&out, CLI_OUTPUT_MAX);
+    int r = list_print_table(keys, &out);
+    return r ? r : cli_print(&out);
+}
+
 static int list_run(const struct cli_args *args)
 {
     _cleanup_agent_ struct mtls_agent *agent = cli_agent_new();
@@ -163,6 +181,8 @@ static int list_run(const struct cli_args *args)
 
     if (!agent)
         return CLI_FAILURE;
+    if (args->values[LIST_WATCH])
+        return list_watch(agent, cli_operand(args, 0), args->values[LIST_JSON] != NULL, list_show);
     patience_begin("waiting for the agent...");
     int r = mtls_agent_list(agent, cli_operand(args, 0), &keys, &error);
     patience_end();

@@ -30,6 +30,12 @@ static const struct table_column status_token_columns[] = {
     {"TOKEN", 8}, {"SERIAL", 6}, {"MODULE", 6}, {"STATE", 0}, {"KEYS", 0},
 };
 
+static const struct table_column status_reader_columns[] = {
+    {"READER", 8},
+    {"STATE", 0},
+    {"USED BY", 8},
+};
+
 static const char *status_module_state(enum mtls_agent_module_state state)
 {
     switch (state) {
@@ -41,6 +47,8 @@ static const char *status_module_state(enum mtls_agent_module_state state)
         return "restarting";
     case MTLS_AGENT_MODULE_FAILED:
         return "failed";
+    case MTLS_AGENT_MODULE_RELEASED:
+        return "released";
     default:
         return "unknown";
     }
@@ -57,6 +65,26 @@ static const char *status_token_state(enum mtls_agent_token_state state)
         return "pin-refused";
     case MTLS_AGENT_TOKEN_PIN_BLOCKED:
         return "pin-blocked";
+    default:
+        return "unknown";
+    }
+}
+
+static const char *status_reader_state(enum mtls_agent_reader_state state)
+{
+    switch (state) {
+    case MTLS_AGENT_READER_EMPTY:
+        return "empty";
+    case MTLS_AGENT_READER_PRESENT:
+        return "card";
+    case MTLS_AGENT_READER_IN_USE:
+        return "in-use";
+    case MTLS_AGENT_READER_EXCLUSIVE:
+        return "exclusive";
+    case MTLS_AGENT_READER_MUTE:
+        return "mute";
+    case MTLS_AGENT_READER_UNAVAILABLE:
+        return "unavailable";
     default:
         return "unknown";
     }
@@ -111,6 +139,23 @@ static int status_put_tokens(const struct mtls_agent_status *status, struct wire
         (void)snprintf(keys, sizeof(keys), "%u", token->keys);
         const char *const cells[] = {token->label, token->serial, token->module,
                                      status_token_state(token->state), keys};
+        int r = status_add_row(&table, cells);
+        if (r)
+            return r;
+    }
+    wire_put_u8(out, '\n');
+    table_format(&table, table_terminal_width(), out);
+    return 0;
+}
+
+static int status_put_readers(const struct mtls_agent_status *status, struct wire_writer *out)
+{
+    _cleanup_table_ struct table table = TABLE_INIT(status_reader_columns);
+
+    for (size_t i = 0; i < status->reader_count; i++) {
+        const struct mtls_agent_reader_status *reader = &status->readers[i];
+        const char *const cells[] = {reader->name, status_reader_state(reader->state),
+                                     reader->text};
         int r = status_add_row(&table, cells);
         if (r)
             return r;
@@ -187,6 +232,8 @@ static int status_print_text(const struct mtls_agent_status *status, const char 
         r = status_put_modules(status, out);
     if (r == 0 && status->token_count > 0)
         r = status_put_tokens(status, out);
+    if (r == 0 && status->reader_count > 0)
+        r = status_put_readers(status, out);
     if (r)
         return cli_fail_errno("cannot show the status", r);
     status_put_refusals(status, out);
@@ -222,6 +269,21 @@ static void status_put_json_lists(const struct mtls_agent_status *status, struct
         json_end_object(json);
     }
     json_end_array(json);
+}
+
+static void status_put_json_readers(const struct mtls_agent_status *status, struct json *json)
+{
+    json_begin_array(json, "readers");
+    for (size_t i = 0; i < status->reader_count; i++) {
+        const struct mtls_agent_reader_status *reader = &status->readers[i];
+        json_begin_object(json, NULL);
+        json_put_text(json, "name", reader->name);
+        json_put_text(json, "state", status_reader_state(reader->state));
+        json_put_text(json, "text", reader->text);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_put_text(json, "readers_text", status->readers_text);
 }
 
 static void status_put_json_refusals(const struct mtls_agent_status *status, struct json *json)
@@ -266,6 +328,7 @@ static void status_print_json(const struct mtls_agent_status *status, const char
     json_put_uint(&json, "queued", status->queued);
     json_put_text(&json, "config_text", status->config_text);
     status_put_json_lists(status, &json);
+    status_put_json_readers(status, &json);
     status_put_json_refusals(status, &json);
     json_begin_array(&json, "to_do");
     advice_give(status, status_put_json_advice, &json);
@@ -303,7 +366,7 @@ static int status_run(const struct cli_args *args)
 const struct cli_command cmd_status = {
     .name = "status",
     .operands = "",
-    .summary = "Show the agent, its modules and tokens, what it refused, and what to do",
+    .summary = "Show the agent, its modules, tokens and readers, what it refused, and what to do",
     .details = "",
     .options = status_options,
     .option_count = ARRAY_SIZE(status_options),

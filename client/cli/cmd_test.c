@@ -117,6 +117,11 @@ static int test_schemes(struct mtls_agent *agent, const struct mtls_agent_key *k
         if (test_is_enough(&result, all))
             break;
     }
+    if (key_view_is_tls12_only(key))
+        return cli_fail(CLI_FAILURE,
+                        "key %s is for TLS 1.2 only: token %s can do neither RSA-PSS nor raw RSA. "
+                        "Limit the program to TLS 1.2 (`mtls run` does it), or use another key",
+                        key->name, key->token_label);
     if (!tested)
         return cli_fail(CLI_FAILURE,
                         "key %s can do no scheme of TLS 1.3. Use it with TLS 1.2, or "

@@ -8,6 +8,8 @@
 
 static void json_put_line(struct json *json)
 {
+    if (json->is_compact)
+        return;
     wire_put_u8(json->out, '\n');
     for (unsigned int i = 0; i < json->depth; i++)
         escape_put_raw(json->out, "  ");

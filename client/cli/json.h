@@ -12,6 +12,7 @@ struct json {
     struct wire_writer *out; /* borrowed; sticky failure */
     unsigned int depth;
     bool has_member; /* of the innermost object or array */
+    bool is_compact; /* all in one line */
 };
 
 #define JSON_INIT(writer) ((struct json){.out = (writer)})

@@ -6,6 +6,7 @@
 
 #include "client/cli/patience.h"
 #include "common/escape.h"
+#include "common/scheme.h"
 
 /* "sha256:" and the 8 digits that a selector needs at least. */
 #define KEY_VIEW_HASH_SHORT (sizeof("sha256:") - 1 + 8)
@@ -45,6 +46,12 @@ const char *key_view_state(enum mtls_agent_key_state state)
     default:
         return "unknown";
     }
+}
+
+bool key_view_is_tls12_only(const struct mtls_agent_key *key)
+{
+    return key->scheme_count > 0 && !scheme_list_fits_tls13(key->schemes, key->scheme_count,
+                                                            (enum key_type)key->type, key->bits);
 }
 
 const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
@@ -104,8 +111,14 @@ static int key_view_list(struct mtls_agent *agent, const char *selector,
     return r;
 }
 
+/* A key to choose from: one with a certificate, and one that is there, if any is. */
+static bool key_view_is_candidate(const struct mtls_agent_key *key, bool takes_absent)
+{
+    return key->cert_count > 0 && (takes_absent || key->state != MTLS_AGENT_KEY_ABSENT);
+}
+
 /* Names every key that could have been meant, as mtls_agent_find() does: names may be equal. */
-static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
+static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys, bool takes_absent)
 {
     _cleanup_wire_writer_ struct wire_writer names = {0};
     const struct mtls_agent_key *key = NULL;
@@ -113,7 +126,7 @@ static int key_view_fail_ambiguous(const struct mtls_agent_keys *keys)
 
     wire_writer_init(&names, CLI_OUTPUT_MAX);
     for (size_t i = 0; (key = mtls_agent_keys_get(keys, i)); i++) {
-        if (key->cert_count == 0)
+        if (!key_view_is_candidate(key, takes_absent))
             continue;
         escape_put_raw(&names, names.len > 0 ? ", " : "");
         escape_put_raw(&names, key->name);
@@ -134,16 +147,19 @@ static int key_view_choose(const struct mtls_agent_keys *keys,
 {
     const struct mtls_agent_key *chosen = NULL;
     const struct mtls_agent_key *key = NULL;
+    bool takes_absent = true;
     size_t count = 0;
 
+    for (size_t i = 0; (key = mtls_agent_keys_get(keys, i)); i++)
+        takes_absent &= !key_view_is_candidate(key, false);
     for (size_t i = 0; (key = mtls_agent_keys_get(keys, i)); i++) {
-        if (key->cert_count == 0)
+        if (!key_view_is_candidate(key, takes_absent))
             continue;
         chosen = key;
         count++;
     }
     if (count > 1)
-        return key_view_fail_ambiguous(keys);
+        return key_view_fail_ambiguous(keys, takes_absent);
     if (!chosen)
         return cli_fail(CLI_NO_KEY, "the agent has no key with a certificate. See what there is: "
                                     "mtls list, mtls status");

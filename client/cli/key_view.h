@@ -16,6 +16,13 @@ const char *key_view_algorithm(enum mtls_agent_key_type type, unsigned int bits,
 /** key_view_state() - "ready", "locked", "absent": stable words. */
 const char *key_view_state(enum mtls_agent_key_state state);
 
+/**
+ * key_view_is_tls12_only() - its token can make no signature that TLS 1.3 takes
+ *
+ * An RSA key on a token without RSA-PSS and without raw RSA: PKCS#1 v1.5 is of TLS 1.2.
+ */
+bool key_view_is_tls12_only(const struct mtls_agent_key *key);
+
 /** key_view_hash() - "sha256:" and 64 hex digits. Return: @buffer. */
 const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
                           char buffer[static KEY_VIEW_HASH_MAX]);

@@ -213,7 +213,26 @@ static void openssl_conf_put_applications(const CONF *conf, const char *module_p
     openssl_conf_put_setting(out, "nodejs_conf", init);
 }
 
-int openssl_conf_put(const struct openssl_conf_base *base, const char *module_path,
+/*
+ * The defaults of every SSL_CTX (SSL_CONF_cmd(3)). Not MaxProtocol: curl resets that. A program's
+ * own choice of algorithms still goes before ours.
+ */
+static void openssl_conf_put_tls12(const CONF *conf, struct wire_writer *out)
+{
+    const char *init = openssl_conf_section(conf, "default", "openssl_conf", "mtls_agent_init");
+    const char *ssl = openssl_conf_section(conf, init, "ssl_conf", "mtls_agent_ssl");
+    const char *tls = openssl_conf_section(conf, ssl, "system_default", "mtls_agent_tls");
+
+    openssl_conf_put_section(out, init);
+    openssl_conf_put_setting(out, "ssl_conf", ssl);
+    openssl_conf_put_section(out, ssl);
+    openssl_conf_put_setting(out, "system_default", tls);
+    openssl_conf_put_section(out, tls);
+    openssl_conf_put_setting(out, "Protocol", "-TLSv1.3");
+    openssl_conf_put_setting(out, "ClientSignatureAlgorithms", "RSA+SHA256:RSA+SHA384:RSA+SHA512");
+}
+
+int openssl_conf_put(const struct openssl_conf_base *base, const char *module_path, bool tls12_only,
                      struct wire_writer *out)
 {
     _cleanup_(cleanup_conf) CONF *conf = NULL;
@@ -226,5 +245,7 @@ int openssl_conf_put(const struct openssl_conf_base *base, const char *module_pa
     }
     openssl_conf_put_head(base, out);
     openssl_conf_put_applications(conf, module_path, out);
+    if (tls12_only)
+        openssl_conf_put_tls12(conf, out);
     return 0;
 }

@@ -41,12 +41,14 @@ bool openssl_conf_is_active(void);
 /**
  * openssl_conf_put() - append the text of the file
  * @module_path: absolute path of the provider; NULL: OpenSSL finds it by its name
+ * @tls12_only: for a key that cannot do TLS 1.3: OpenSSL does not negotiate it, and signs with
+ *              PKCS#1 v1.5 although it prefers PSS
  * @out:        sticky failure
  *
  * `default` is left alone when @base activates `fips`: that is a decision against it.
  * Return: 0, or OPENSSL_CONF_E_UNREADABLE.
  */
-int openssl_conf_put(const struct openssl_conf_base *base, const char *module_path,
+int openssl_conf_put(const struct openssl_conf_base *base, const char *module_path, bool tls12_only,
                      struct wire_writer *out) _must_check_;
 
 #define _cleanup_openssl_conf_base_ _cleanup_(openssl_conf_base_deinit)

@@ -14,6 +14,7 @@
 _Static_assert((int)MTLS_AGENT_EVENT_KEYS == (int)EVENT_KEYS_CHANGED, "kinds are the wire's");
 _Static_assert((int)MTLS_AGENT_EVENT_TOKEN == (int)EVENT_TOKEN_CHANGED, "kinds are the wire's");
 _Static_assert((int)MTLS_AGENT_EVENT_MODULE == (int)EVENT_MODULE_CHANGED, "kinds are the wire's");
+_Static_assert((int)MTLS_AGENT_EVENT_WAITING == (int)EVENT_WAITING, "kinds are the wire's");
 _Static_assert(sizeof(((struct mtls_agent_event *)NULL)->subject) == PROTOCOL_NAME_MAX + 1, "name");
 _Static_assert(sizeof(((struct mtls_agent_event *)NULL)->text) == PROTOCOL_TEXT_MAX + 1, "text");
 

@@ -231,6 +231,17 @@ static int keys_explain_ambiguous(const char *selector, const struct mtls_agent_
                             escape_cstring(selector, shown, sizeof(shown)), list);
 }
 
+/* Keys whose token is out count only where there are no others. */
+static void keys_prefer_present(struct mtls_agent_keys *keys)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < keys->count; i++)
+        if (keys->keys[i].state != MTLS_AGENT_KEY_ABSENT)
+            keys->keys[kept++] = keys->keys[i];
+    keys->count = kept > 0 ? kept : keys->count;
+}
+
 int mtls_agent_find(struct mtls_agent *agent, const char *selector,
                     struct mtls_agent_keys **ret_keys, struct mtls_agent_error *error)
 {
@@ -239,6 +250,7 @@ int mtls_agent_find(struct mtls_agent *agent, const char *selector,
 
     if (!keys)
         return code;
+    keys_prefer_present(keys);
     if (keys->count == 1) {
         *ret_keys = keys;
         return 0;

@@ -219,6 +219,8 @@ enum mtls_agent_module_state {
     MTLS_AGENT_MODULE_READY = 2,
     MTLS_AGENT_MODULE_BACKOFF = 3, /* its process failed; the next start is awaited */
     MTLS_AGENT_MODULE_FAILED = 4,  /* for good: the configuration has to change */
+    MTLS_AGENT_MODULE_RELEASED =
+        5, /* idle, so that others get the card; the next request starts it */
 };
 
 enum mtls_agent_token_state {
@@ -226,6 +228,15 @@ enum mtls_agent_token_state {
     MTLS_AGENT_TOKEN_LOCKED = 2,      /* waits for its PIN */
     MTLS_AGENT_TOKEN_PIN_BAD = 3,     /* the configured PIN was refused; it is not tried again */
     MTLS_AGENT_TOKEN_PIN_BLOCKED = 4, /* after too many wrong PINs */
+};
+
+enum mtls_agent_reader_state {
+    MTLS_AGENT_READER_EMPTY = 1,
+    MTLS_AGENT_READER_PRESENT = 2,     /* a card is in it, and nobody uses it */
+    MTLS_AGENT_READER_IN_USE = 3,      /* programs share the card, the agent may be among them */
+    MTLS_AGENT_READER_EXCLUSIVE = 4,   /* one program has the card for itself */
+    MTLS_AGENT_READER_MUTE = 5,        /* the card does not answer */
+    MTLS_AGENT_READER_UNAVAILABLE = 6, /* the reader does not answer */
 };
 
 /* Texts of a status are UTF-8 as they came: escape them before they meet a terminal. */
@@ -246,6 +257,13 @@ struct mtls_agent_token_status {
     enum mtls_agent_token_state state;
     unsigned int keys;
     const char *text; /* what to do, or "" */
+};
+
+/* A smart card reader, of those that pcscd has. */
+struct mtls_agent_reader_status {
+    const char *name;
+    enum mtls_agent_reader_state state;
+    const char *text; /* who has the card, what to do, or "" */
 };
 
 /* What policy refused lately. The same again (user, program, key, kind, text) raises the count. */
@@ -279,6 +297,9 @@ struct mtls_agent_status {
     size_t recent_refusal_count;                      /* at most 16 */
     const struct mtls_agent_refusal *recent_refusals; /* latest first; of the caller's uid; all, for
                                                          the agent's own uid and root */
+    size_t reader_count; /* at most 16; 0 as long as no module uses PC/SC */
+    const struct mtls_agent_reader_status *readers;
+    const char *readers_text; /* why pcscd tells of none, or "" */
 };
 
 /**
@@ -327,6 +348,9 @@ enum mtls_agent_event_kind {
     MTLS_AGENT_EVENT_KEYS = 1,   /* keys or certificates */
     MTLS_AGENT_EVENT_TOKEN = 2,  /* a token came, went, was unlocked or locked */
     MTLS_AGENT_EVENT_MODULE = 4, /* the state of a module */
+    /* A person is waited for: to put a token in, to give a PIN, to touch. Requests wait only where
+     * somebody is told: subscribe to this only when the text is shown to a person. */
+    MTLS_AGENT_EVENT_WAITING = 8,
 };
 
 struct mtls_agent_event {
@@ -392,6 +416,10 @@ struct ssl_ctx_st;
  * asked then ends the handshake, with its sentence in OpenSSL's error queue. Of keys that fit,
  * those that can sign at once go first, then the one whose certificate expires last; a key that
  * waits for its PIN is taken only when it is the only one.
+ *
+ * A named key whose token can make no signature of TLS 1.3 (an RSA key without PSS) limits the
+ * context to TLS 1.2 and PKCS#1 v1.5; a chosen one is never such a key where OpenSSL would want
+ * more of it.
  *
  * Call it once for a context: OpenSSL has no way to take back what the first call set.
  *

@@ -4,13 +4,17 @@
 #include "client/lib/call.h"
 #include "client/lib/error.h"
 
-#define STATUS_TEXTS 2u        /* of the fixed part: each takes a NUL in the block */
+#define STATUS_TEXTS 3u        /* of the fixed part: each takes a NUL in the block */
 #define STATUS_MODULE_TEXTS 3u /* per module */
 #define STATUS_TOKEN_TEXTS 4u  /* per token */
 #define STATUS_REFUSAL_TEXTS 3u
+#define STATUS_READER_TEXTS 2u
 
-_Static_assert((int)MTLS_AGENT_MODULE_FAILED == (int)MODULE_STATE_FAILED, "states are the wire's");
+_Static_assert((int)MTLS_AGENT_MODULE_RELEASED == (int)MODULE_STATE_RELEASED,
+               "states are the wire's");
 _Static_assert((int)MTLS_AGENT_TOKEN_PIN_BLOCKED == (int)TOKEN_STATE_PIN_BLOCKED,
+               "states are the wire's");
+_Static_assert((int)MTLS_AGENT_READER_UNAVAILABLE == (int)READER_STATE_UNAVAILABLE,
                "states are the wire's");
 
 /* What one allocation holds: the public part first, so that its address is the block's. */
@@ -28,6 +32,7 @@ struct status_counts {
     size_t modules;
     size_t tokens;
     size_t refusals;
+    size_t readers;
 };
 
 static struct status_counts status_count(const struct protocol_status_reply *reply)
@@ -35,9 +40,11 @@ static struct status_counts status_count(const struct protocol_status_reply *rep
     struct wire_span modules = reply->modules;
     struct wire_span tokens = reply->tokens;
     struct wire_span refusals = reply->recent_refusals;
+    struct wire_span readers = reply->readers;
     struct protocol_status_module module;
     struct protocol_status_token token;
     struct protocol_status_refusal refusal;
+    struct protocol_status_reader reader;
     struct status_counts counts = {0};
 
     while (protocol_status_next_module(&modules, &module))
@@ -46,6 +53,8 @@ static struct status_counts status_count(const struct protocol_status_reply *rep
         counts.tokens++;
     while (protocol_status_next_refusal(&refusals, &refusal))
         counts.refusals++;
+    while (protocol_status_next_reader(&readers, &reader))
+        counts.readers++;
     return counts;
 }
 
@@ -54,9 +63,10 @@ static size_t status_text_size(const struct protocol_status_reply *reply,
                                const struct status_counts *counts)
 {
     return reply->agent_version.len + reply->config_text.len + reply->modules.len +
-           reply->tokens.len + reply->recent_refusals.len + STATUS_TEXTS +
-           counts->modules * STATUS_MODULE_TEXTS + counts->tokens * STATUS_TOKEN_TEXTS +
-           counts->refusals * STATUS_REFUSAL_TEXTS;
+           reply->tokens.len + reply->recent_refusals.len + reply->readers.len +
+           reply->readers_text.len + STATUS_TEXTS + counts->modules * STATUS_MODULE_TEXTS +
+           counts->tokens * STATUS_TOKEN_TEXTS + counts->refusals * STATUS_REFUSAL_TEXTS +
+           counts->readers * STATUS_READER_TEXTS;
 }
 
 static void status_copy_modules(struct wire_span list, struct mtls_agent_module_status *copy,
@@ -112,6 +122,20 @@ static void status_copy_refusals(struct wire_span list, struct mtls_agent_refusa
     }
 }
 
+static void status_copy_readers(struct wire_span list, struct mtls_agent_reader_status *copy,
+                                struct block *block)
+{
+    struct protocol_status_reader reader;
+
+    while (protocol_status_next_reader(&list, &reader)) {
+        *copy++ = (struct mtls_agent_reader_status){
+            .name = block_put_text(block, reader.name),
+            .state = (enum mtls_agent_reader_state)reader.state,
+            .text = block_put_text(block, reader.text),
+        };
+    }
+}
+
 static struct mtls_agent_status *status_copy(const struct protocol_status_reply *reply)
 {
     const struct status_counts counts = status_count(reply);
@@ -119,9 +143,10 @@ static struct mtls_agent_status *status_copy(const struct protocol_status_reply 
     size_t refusals_size = counts.refusals * sizeof(struct mtls_agent_refusal);
     size_t modules_size = counts.modules * sizeof(struct mtls_agent_module_status);
     size_t tokens_size = counts.tokens * sizeof(struct mtls_agent_token_status);
+    size_t readers_size = counts.readers * sizeof(struct mtls_agent_reader_status);
+    size_t lists_size = refusals_size + modules_size + tokens_size + readers_size;
     size_t text_size = status_text_size(reply, &counts);
-    struct status_block *memory =
-        calloc(1, sizeof(*memory) + refusals_size + modules_size + tokens_size + text_size);
+    struct status_block *memory = calloc(1, sizeof(*memory) + lists_size + text_size);
     if (!memory)
         return NULL;
 
@@ -129,7 +154,9 @@ static struct mtls_agent_status *status_copy(const struct protocol_status_reply 
     struct mtls_agent_refusal *refusals = (void *)data;
     struct mtls_agent_module_status *modules = (void *)(data + refusals_size);
     struct mtls_agent_token_status *tokens = (void *)(data + refusals_size + modules_size);
-    struct block block = {data + refusals_size + modules_size + tokens_size, text_size};
+    struct mtls_agent_reader_status *readers =
+        (void *)(data + refusals_size + modules_size + tokens_size);
+    struct block block = {data + lists_size, text_size};
     memory->status = (struct mtls_agent_status){
         .version = block_put_text(&block, reply->agent_version),
         .pid = reply->pid,
@@ -146,10 +173,14 @@ static struct mtls_agent_status *status_copy(const struct protocol_status_reply 
         .tokens = tokens,
         .recent_refusal_count = counts.refusals,
         .recent_refusals = refusals,
+        .reader_count = counts.readers,
+        .readers = readers,
+        .readers_text = block_put_text(&block, reply->readers_text),
     };
     status_copy_modules(reply->modules, modules, &block);
     status_copy_tokens(reply->tokens, tokens, &block);
     status_copy_refusals(reply->recent_refusals, refusals, &block);
+    status_copy_readers(reply->readers, readers, &block);
     return &memory->status;
 }
 

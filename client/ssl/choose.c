@@ -56,18 +56,30 @@ static bool ssl_scheme_is_usable(const struct ssl_request *request,
 
     if (!scheme || !scheme_fits_key(scheme, type))
         return false;
+    /* EMSA-PSS: hash, salt, and two bytes (OpenSSL passes over what the key is too small for). */
+    if (scheme->padding == PADDING_PSS && key->bits < 8 * (2 * hash_len(scheme->hash) + 2))
+        return false;
     return !request->is_tls13 || scheme_fits_tls13(scheme, type, key->bits);
 }
 
+/* OpenSSL takes the first one that fits a key of this kind, whether or not its token can do it. */
 static bool ssl_key_has_scheme(const struct ssl_request *request, const struct mtls_agent_key *key)
 {
-    for (size_t i = 0; i < key->scheme_count; i++) {
-        for (size_t j = 0; j < request->scheme_count; j++)
-            if (key->schemes[i] == request->schemes[j] &&
-                ssl_scheme_is_usable(request, key, key->schemes[i]))
-                return true;
-    }
+    uint16_t first = 0;
+
+    for (size_t i = 0; i < request->scheme_count && first == 0; i++)
+        if (ssl_scheme_is_usable(request, key, request->schemes[i]))
+            first = request->schemes[i];
+    for (size_t i = 0; i < key->scheme_count; i++)
+        if (key->schemes[i] == first)
+            return first != 0;
     return false;
+}
+
+bool ssl_key_is_tls12_only(const struct mtls_agent_key *key)
+{
+    return key->scheme_count > 0 && !scheme_list_fits_tls13(key->schemes, key->scheme_count,
+                                                            (enum key_type)key->type, key->bits);
 }
 
 static bool ssl_leaf_is_for_clients(X509 *leaf)

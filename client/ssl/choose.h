@@ -32,12 +32,16 @@ struct ssl_request {
  */
 STACK_OF(X509) *ssl_chain_new(const struct mtls_agent_key *key) _must_check_;
 
+/** ssl_key_is_tls12_only() - its token can make no signature that TLS 1.3 takes. */
+bool ssl_key_is_tls12_only(const struct mtls_agent_key *key);
+
 /**
  * ssl_choose_key() - the best key for a request
  * @ret_chain:  filled with the key's certificates, owned by the caller
  *
- * A key fits when its token is there, it can make one of the schemes in this version of TLS, one of
- * its certificates was issued by an accepted CA, and the leaf is valid now and for clients. Of
+ * A key fits when its token is there, it can make that of the schemes which OpenSSL will take for
+ * it in this version of TLS (the first of its kind), one of its certificates was issued by an
+ * accepted CA, and the leaf is valid now and for clients. Of
  * those that fit the latest to expire wins. A key that waits for its PIN is taken only when no
  * other one is ready and no second one waits: a person who must type a PIN must know for which key.
  *

@@ -60,6 +60,28 @@ static int ssl_explain(struct mtls_agent_error *error, const struct mtls_agent_k
                             escape_cstring(key->name, name, sizeof(name)), reason);
 }
 
+/*
+ * A key whose token can do PKCS#1 v1.5 alone is for TLS 1.2, and there, too, OpenSSL would prefer
+ * PSS: the context is limited to what the key can do.
+ */
+static int ssl_ctx_limit(SSL_CTX *ctx, const struct mtls_agent_key *key,
+                         struct mtls_agent_error *error)
+{
+    char name[256];
+
+    if (!ssl_key_is_tls12_only(key))
+        return 0;
+    if (SSL_CTX_get_min_proto_version(ctx) > TLS1_2_VERSION)
+        return client_error_set(error, MTLS_AGENT_E_TLS,
+                                "the key \"%s\" is for TLS 1.2 only, its token can do neither "
+                                "RSA-PSS nor raw RSA; allow TLS 1.2, or use another key",
+                                escape_cstring(key->name, name, sizeof(name)));
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TLSv1_3);
+    if (SSL_CTX_set1_client_sigalgs_list(ctx, "RSA+SHA256:RSA+SHA384:RSA+SHA512") != 1)
+        return ssl_explain(error, key);
+    return 0;
+}
+
 static int ssl_ctx_use_key(SSL_CTX *ctx, struct mtls_agent *agent, const struct mtls_agent_key *key,
                            struct mtls_agent_error *error)
 {
@@ -77,6 +99,9 @@ static int ssl_ctx_use_key(SSL_CTX *ctx, struct mtls_agent *agent, const struct 
     _cleanup_(cleanup_pkey) EVP_PKEY *pkey = provider_pkey_new(ssl_shared.libctx, agent, key);
     if (!pkey)
         return ssl_explain(error, key);
+    int code = ssl_ctx_limit(ctx, key, error);
+    if (code)
+        return code;
     X509 *leaf = sk_X509_shift(chain);
     int ok = SSL_CTX_use_cert_and_key(ctx, leaf, pkey, chain, 1);
     X509_free(leaf);

@@ -14,7 +14,8 @@ _mtls_tokens() {
 _mtls_options() {
     case $1 in
     '') echo --version --help ;;
-    list | status) echo --json --help ;;
+    list) echo --json --watch --help ;;
+    status) echo --json --help ;;
     cert | key-ref) echo --output --force --help ;;
     run) echo --key --help ;;
     env) echo --key --unset --help ;;

@@ -11,7 +11,9 @@ import statistics
 import subprocess
 from dataclasses import dataclass, field
 
+import cards
 import harness
+import pcsc
 from clients import Broken, Clients, descriptor_count, pin, resident_kib
 from peers import BENCH, P11_KIT_CLIENT, PKCS11_MODULE
 
@@ -53,6 +55,7 @@ class Options:
     many_starts: int = 1000
     signatures: int = 1000000
     certificates: int = 1000
+    insertions: int = 20  # of a card
 
 
 @contextlib.contextmanager
@@ -438,6 +441,32 @@ def row_growth(bench, options):
                    "workers": (sum(before[pid] for pid in pids[1:]), "KiB")})
 
 
+def reinsertion(options, name, reader, yubikey=""):
+    """From a card that is put in to the first signature of a request that waits for it."""
+    claims = [Claim("p50", 2000, unit="ms"), Claim("max", 2000, unit="ms")]
+    title = f"card put in, {name}"
+    if cards.missing():
+        return Result(title, [], {}, cards.missing())
+    ours, direct = [], []
+    with cards.card_bench(reader, yubikey) as card:
+        for _ in range(options.insertions):
+            ours.append(card.agent_ms())
+            direct.append(card.direct_ms())
+    claims[0].values.append(statistics.median(ours))
+    claims[1].values.append(max(ours))
+    return Result(title, claims, {"agent": (statistics.median(ours), "ms"),
+                                  "pkcs11-tool": (statistics.median(direct), "ms"),
+                                  "pkcs11-tool, max": (max(direct), "ms")})
+
+
+def row_card_opensc(_bench, options):
+    return reinsertion(options, "OpenSC", pcsc.GENERIC)
+
+
+def row_card_ykcs11(_bench, options):
+    return reinsertion(options, "ykcs11", pcsc.YUBIKEY, "5.4.3")
+
+
 ROWS = {
     "ec-one-core": row_ec_one_core,
     "rsa-one-core": row_rsa_one_core,
@@ -457,6 +486,8 @@ ROWS = {
     "module-list": row_module_list,
     "handshakes-1": row_handshakes_1,
     "handshakes-4": row_handshakes_4,
+    "card-opensc": row_card_opensc,
+    "card-ykcs11": row_card_ykcs11,
     "idle-clients": row_idle_clients,
     "growth": row_growth,
 }

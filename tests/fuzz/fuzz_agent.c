@@ -11,11 +11,14 @@
 #include <sys/stat.h>
 
 #include "agent/connection.h"
+#include "agent/helper_process.h"
+#include "agent/readers.h"
 #include "agent/worker.h"
 #include "common/der_ecdsa.h"
 #include "fuzz.h"
 #include "tests/unit/message_table.h"
 
+#define FUZZ_READER "Reader 00 00"
 #define TURNS_MAX 10000 /* a core that is still busy then is in a loop */
 
 /* SubjectPublicKeyInfo of P-256's generator, and of RFC 8032 section 7.1 test 1. */
@@ -67,6 +70,15 @@ int __wrap_worker_spawn(sd_event *event, const char *name, char *const *environm
     return worker_adopt(event, name, fds[0], callbacks, userdata, ret_worker);
 }
 
+/* No process is started: the fuzzer plays them all. */
+int __wrap_helper_process_start(const struct helper_request *request, pid_t *ret_pid);
+int __wrap_helper_process_start(const struct helper_request *request, pid_t *ret_pid)
+{
+    (void)request;
+    (void)ret_pid;
+    return -ENOENT;
+}
+
 /* A configuration file without a place in the file system. */
 static const char *config_file(void)
 {
@@ -85,9 +97,23 @@ static const char *config_file(void)
     return path;
 }
 
+/* The core drops a helper that sends what it may not: then there is another one. */
+static void start_helper(struct fuzz_agent *fuzz)
+{
+    char byte = 0;
+    int fds[2];
+
+    if (fuzz->helper >= 0 && recv(fuzz->helper, &byte, 1, MSG_DONTWAIT) < 0)
+        return;
+    (void)close_fd(fuzz->helper);
+    fuzz_check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+    fuzz->helper = fds[0];
+    fuzz_check(readers_adopt(fuzz->agent->readers, fds[1]) == 0);
+}
+
 void fuzz_agent_init(struct fuzz_agent *fuzz)
 {
-    *fuzz = (struct fuzz_agent){.client = -1, .worker = -1};
+    *fuzz = (struct fuzz_agent){.client = -1, .worker = -1, .helper = -1};
     spawning = fuzz;
     for (int i = 0; i < FUZZ_KEY_COUNT; i++)
         (void)SHA256(keys[i].spki.data, keys[i].spki.len, fuzz->key_hash[i]);
@@ -96,6 +122,7 @@ void fuzz_agent_init(struct fuzz_agent *fuzz)
     struct config *config = fuzz->agent->config;
     fuzz_check(agent_add_module(fuzz->agent, config, config->modules[0]) == 0);
     fuzz_check(fuzz->worker >= 0);
+    start_helper(fuzz);
 }
 
 void fuzz_agent_deinit(struct fuzz_agent *fuzz)
@@ -104,6 +131,7 @@ void fuzz_agent_deinit(struct fuzz_agent *fuzz)
     fuzz_agent_turn(fuzz);
     fuzz->agent = agent_free(fuzz->agent);
     fuzz->worker = close_fd(fuzz->worker);
+    fuzz->helper = close_fd(fuzz->helper);
     frame_buffer_deinit(&fuzz->replies);
     (void)sigprocmask(SIG_SETMASK, &signal_mask, NULL);
 }
@@ -261,7 +289,27 @@ static uint32_t token_flags(const struct fuzz_agent *fuzz)
     return WORKER_TOKEN_LOGIN_REQUIRED | (fuzz->is_locked ? 0 : WORKER_TOKEN_LOGGED_IN);
 }
 
-void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
+void fuzz_helper_send(struct fuzz_agent *fuzz, struct wire_span packet)
+{
+    start_helper(fuzz);
+    (void)send(fuzz->helper, packet.data, packet.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void fuzz_helper_send_reader(struct fuzz_agent *fuzz, uint8_t state, uint8_t counter)
+{
+    _cleanup_(cleanup_wire_writer) struct wire_writer writer = {0};
+    const struct reader_report report = {
+        .service = READER_SERVICE_THERE,
+        .reader_count = state != 0,
+        .readers = {{WIRE_SPAN_LITERAL(FUZZ_READER), (enum reader_state)state, counter, {0}}},
+    };
+
+    wire_writer_init(&writer, WIRE_FRAME_MAX);
+    fuzz_check(reader_report_encode(&writer, &report) == 0);
+    fuzz_helper_send(fuzz, (struct wire_span){writer.data, writer.len});
+}
+
+void fuzz_worker_send_inventory(struct fuzz_agent *fuzz, bool uses_pcsc)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer writer = {0};
     struct worker_token token = {
@@ -269,8 +317,9 @@ void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
         .flags = token_flags(fuzz),
         .label = WIRE_SPAN_LITERAL("fuzz"),
         .serial = WIRE_SPAN_LITERAL("1"),
+        .slot = wire_span_from_text(uses_pcsc ? FUZZ_READER : ""),
     };
-    struct worker_inventory counts = {1, FUZZ_KEY_COUNT};
+    struct worker_inventory counts = {1, FUZZ_KEY_COUNT, uses_pcsc};
 
     wire_writer_init(&writer, WIRE_FRAME_MAX);
     flush_packet(fuzz, &writer, worker_token_encode(&writer, &token));
@@ -282,6 +331,7 @@ void fuzz_worker_send_inventory(struct fuzz_agent *fuzz)
                                  .usable = !fuzz->is_locked,
                                  .label = WIRE_SPAN_LITERAL("key"),
                                  .spki = keys[i].spki};
+        key.scheme_count = scheme_list_for_key(key.type, key.bits, key.schemes);
         flush_packet(fuzz, &writer, worker_key_encode(&writer, &key));
     }
     flush_packet(fuzz, &writer, worker_inventory_encode(&writer, &counts));
@@ -316,7 +366,7 @@ static void answer_login(struct fuzz_agent *fuzz, uint32_t seq, bool is_locked)
         .result = WORKER_OK,
         .token_flags = token_flags(fuzz),
     };
-    fuzz_worker_send_inventory(fuzz);
+    fuzz_worker_send_inventory(fuzz, false);
     wire_writer_init(&writer, 1000);
     flush_packet(fuzz, &writer, worker_reply_encode(&writer, WORKER_LOGIN_REPLY, &reply));
 }
@@ -332,7 +382,7 @@ static void answer_packet(struct fuzz_agent *fuzz, const struct frame *frame)
     case WORKER_LOAD:
         fuzz_check(worker_load_parse(frame->body, &load) == 0);
         if (fuzz->is_answering)
-            fuzz_worker_send_inventory(fuzz);
+            fuzz_worker_send_inventory(fuzz, false);
         break;
     case WORKER_LOGIN:
         fuzz_check(worker_login_parse(frame->body, &login) == 0);

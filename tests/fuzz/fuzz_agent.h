@@ -22,6 +22,7 @@ struct fuzz_agent {
     struct agent *agent;
     int client;        /* our end of the client's connection; -1: none */
     int worker;        /* our end of the worker's socket; -1: none */
+    int helper;        /* our end of reader-watch's socket; -1: none */
     bool is_answering; /* the worker works: fuzz_agent_turn() answers for it */
     bool is_locked;    /* the token, since the core ended a login and until it asks for one */
     struct frame_buffer replies;
@@ -56,8 +57,14 @@ void fuzz_agent_check_alive(struct fuzz_agent *fuzz);
 /** fuzz_worker_send() - one packet from the worker */
 void fuzz_worker_send(struct fuzz_agent *fuzz, struct wire_span packet);
 
-/** fuzz_worker_send_inventory() - one token, both keys */
-void fuzz_worker_send_inventory(struct fuzz_agent *fuzz);
+/** fuzz_worker_send_inventory() - one token, both keys. @uses_pcsc: the token is in a reader. */
+void fuzz_worker_send_inventory(struct fuzz_agent *fuzz, bool uses_pcsc);
+
+/** fuzz_helper_send() - one packet from reader-watch, of which a fresh one is there. */
+void fuzz_helper_send(struct fuzz_agent *fuzz, struct wire_span packet);
+
+/** fuzz_helper_send_reader() - a report of the token's reader, or of none when @state is 0. */
+void fuzz_helper_send_reader(struct fuzz_agent *fuzz, uint8_t state, uint8_t counter);
 
 /** fuzz_worker_close() - the worker dies */
 void fuzz_worker_close(struct fuzz_agent *fuzz);

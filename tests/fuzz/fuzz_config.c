@@ -49,7 +49,9 @@ static void check_config(const struct config *config)
         fuzz_check(config->tokens[i]->name && config->tokens[i]->uri);
     for (size_t i = 0; i < config->key_count; i++) {
         const struct config_key *key = config->keys[i];
-        fuzz_check(key->name && key->uri);
+        fuzz_check(key->name && key->uri_count > 0 && key->uri_count <= CONFIG_KEY_URIS_MAX);
+        for (size_t j = 0; j < key->uri_count; j++)
+            fuzz_check(key->uris[j].text && key->uris[j].selector);
         fuzz_check(key->policy == KEY_POLICY_TLS || key->policy == KEY_POLICY_DIGEST);
         fuzz_check(key->cert_count <= PROTOCOL_CERTS_MAX);
         fuzz_check(key->chain_count <= PROTOCOL_CERTS_MAX);

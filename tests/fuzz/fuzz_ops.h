@@ -30,6 +30,10 @@ enum hostile_step {
     HOSTILE_DIE,
     HOSTILE_TURN,
     HOSTILE_CLIENT_LEAVES,
+    HOSTILE_READER_PACKET, /* the payload, as it is, from reader-watch */
+    HOSTILE_READER_REPORT, /* the payload in reader-watch's only message */
+    HOSTILE_READER,        /* the token's reader: its state and counter are in the payload */
+    HOSTILE_PCSC,          /* an inventory of a module that uses readers */
     HOSTILE_STEP_COUNT,
 };
 

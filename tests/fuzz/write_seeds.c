@@ -141,6 +141,30 @@ static int write_core_steps(void)
     return r;
 }
 
+/* A card goes in mid-sign, another comes, pcscd ends; then the helper loses its mind. */
+static int write_reader_steps(void)
+{
+    static const uint8_t start[] = {
+        HOSTILE_READER, 0, 2, READER_STATE_PRESENT, 1, HOSTILE_PCSC, 0, 0, HOSTILE_SIGN, 0, 0};
+    static const uint8_t reports[][2] = {{READER_STATE_IN_USE, 1},  {READER_STATE_EMPTY, 2},
+                                         {READER_STATE_PRESENT, 3}, {READER_STATE_EXCLUSIVE, 3},
+                                         {READER_STATE_IN_USE, 5},  {0, 0},
+                                         {READER_STATE_MUTE, 5},    {99, 1}};
+    _cleanup_(cleanup_wire_writer) struct wire_writer steps = {0};
+
+    wire_writer_init(&steps, WIRE_FRAME_MAX);
+    for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+        put_step(&steps, HOSTILE_READER, (struct wire_span){reports[i], sizeof(reports[i])});
+        put_step(&steps, HOSTILE_PCSC, (struct wire_span){0});
+        put_step(&steps, HOSTILE_SIGN, (struct wire_span){0});
+    }
+    put_step(&steps, HOSTILE_READER_PACKET, WIRE_SPAN_LITERAL("?"));
+    put_step(&steps, HOSTILE_READER_REPORT, WIRE_SPAN_LITERAL("\0\0\0\2\0\0\0\0\0\0\0\0"));
+    return write_seed("fuzz_worker_reply", "cards-come-and-go",
+                      (struct wire_span){start, sizeof(start)},
+                      (struct wire_span){steps.data, steps.len});
+}
+
 /* "Done", with what is no signature of the key that was asked for. */
 static int write_bad_signatures(void)
 {
@@ -282,11 +306,15 @@ int main(int argc, char **argv)
     if (!r)
         r = write_messages("fuzz_worker_message", worker_messages, worker_message_count);
     if (!r)
+        r = write_messages("fuzz_worker_message", reader_messages, reader_message_count);
+    if (!r)
         r = write_golden(argv[2]);
     if (!r)
         r = write_signatures();
     if (!r)
         r = write_core_steps();
+    if (!r)
+        r = write_reader_steps();
     if (!r)
         r = write_bad_signatures();
     if (!r)

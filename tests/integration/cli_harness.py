@@ -132,10 +132,11 @@ class ScriptedAgent(threading.Thread):
     """Answers HELLO, LIST, STATUS, UNLOCK and LOCK from the lists it was given."""
 
     def __init__(self, socket_path, tokens=(), keys=(), modules=(ScriptModule(),), config_text="",
-                 refusals=()):
+                 refusals=(), readers=(), readers_text=""):
         super().__init__(daemon=True)
         self.tokens, self.keys, self.modules = list(tokens), list(keys), list(modules)
         self.config_text, self.refusals = config_text, list(refusals)
+        self.readers, self.readers_text = list(readers), readers_text
         self.pins = []       # what came through the pipes
         self.selectors = []  # of UNLOCK and LOCK
         self.listener = socket.socket(socket.AF_UNIX)
@@ -224,9 +225,12 @@ class ScriptedAgent(threading.Thread):
             wire.u64(r.age_ms) + wire.u32(r.count) + wire.u32(r.uid) + wire.u32(r.pid) +
             wire.string(r.program) + wire.string(r.key) + wire.u8(r.kind) +
             wire.string(r.text)) for r in self.refusals)
+        readers = b"".join(wire.string(wire.string(r.name) + wire.u32(r.state) +
+                                       wire.string(r.text)) for r in self.readers)
         counters = bytes(8 * 4) + wire.u32(1) + wire.u32(0)
         return (wire.string("script") + wire.u32(4711) + counters + wire.string(self.config_text) +
-                wire.string(modules) + wire.string(tokens) + wire.string(refusals))
+                wire.string(modules) + wire.string(tokens) + wire.string(refusals) +
+                wire.string(self.readers_text) + wire.string(readers))
 
     def list(self, body):
         """Every key for every selector but an unknown name."""

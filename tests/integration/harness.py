@@ -143,7 +143,9 @@ class Agent:
         env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.dir),
                 "XDG_RUNTIME_DIR": str(self.run_dir), "MTLS_AGENT_LIBEXECDIR": LIBEXECDIR,
-                "NOTIFY_SOCKET": str(self.dir / "notify"), **env, **self.env}
+                "NOTIFY_SOCKET": str(self.dir / "notify"),
+                # what the machine's own logind says is not for an agent under test
+                "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.dir}/no-bus", **env, **self.env}
 
     def launch(self, **popen):
         """Start the process without waiting for anything."""

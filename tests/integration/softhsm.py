@@ -159,6 +159,21 @@ class TokenDir:
             self.write_cert(key)
         return key
 
+    def import_key(self, label="work", copy_of=None):
+        """A P-256 key from outside, so that two tokens can have the same: a spare."""
+        pem = (copy_of or self).dir / f"{label}.pem"
+        if not copy_of:
+            run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                "-out", pem)
+        ck_id = bytes([len(self.keys) + 1])
+        run("softhsm2-util", "--import", pem, "--token", self.label, "--label", label, "--id",
+            ck_id.hex(), "--pin", self.pin, env=self.environment)
+        spki = run("openssl", "pkey", "-in", pem, "-pubout", "-outform", "DER")
+        key = self.keys[label] = TokenKey(label, ck_id, spki)
+        key.cert = self.ca.issue(pem_from_spki(spki), f"/CN={label}")
+        self.write_cert(key)
+        return key
+
     def _spki(self, kind, ck_id, made):
         """pkcs11-tool exports RSA well; P-384 and Ed25519 it does not in every version."""
         out = self.dir / "public.der"

@@ -6,6 +6,7 @@ one connection at a time: while a worker has it, no tool gets in.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -29,17 +30,22 @@ class Swtpm:
     """One TPM. Its control port is the one after `port`: libtss2-tcti-swtpm counts so."""
 
     def __init__(self, directory):
+        self.directory = directory
         for _ in range(20):
             self.port = self._free_port()
-            self.process = subprocess.Popen(
-                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={directory}",
-                 "--server", f"type=tcp,port={self.port},bindaddr=127.0.0.1",
-                 "--ctrl", f"type=tcp,port={self.port + 1},bindaddr=127.0.0.1",
-                 "--flags", "not-need-init,startup-clear"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if self._is_up():
+            if self.start():
                 return
         raise RuntimeError("swtpm does not start")
+
+    def start(self):
+        """Also after end(): the same TPM at the same ports, switched on again."""
+        self.process = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.directory}",
+             "--server", f"type=tcp,port={self.port},bindaddr=127.0.0.1",
+             "--ctrl", f"type=tcp,port={self.port + 1},bindaddr=127.0.0.1",
+             "--flags", "not-need-init,startup-clear"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self._is_up()
 
     @staticmethod
     def _free_port():
@@ -58,6 +64,16 @@ class Swtpm:
                 time.sleep(0.01)
         self.end()
         return False
+
+    @property
+    def tcti(self):
+        return f"swtpm:host=127.0.0.1,port={self.port}"
+
+    def failed_tries(self):
+        """The TPM's own counter, TPM_PT_LOCKOUT_COUNTER. Nobody else may have the TPM meanwhile."""
+        text = run("tpm2_getcap", "-T", self.tcti, "properties-variable",
+                   env={**os.environ, "TSS2_LOG": "all+NONE"}).decode()
+        return int(re.search(r"TPM2_PT_LOCKOUT_COUNTER: (0x[0-9A-Fa-f]+)", text).group(1), 16)
 
     def end(self):
         if self.process.poll() is None:
@@ -89,7 +105,7 @@ class TpmToken(TokenDir):
 
     @property
     def variables(self):
-        return {"TPM2_PKCS11_TCTI": f"swtpm:host=127.0.0.1,port={self.tpm.port}",
+        return {"TPM2_PKCS11_TCTI": self.tpm.tcti,
                 "TPM2_PKCS11_STORE": str(Path(self.dir, "store")), "TSS2_LOG": "all+NONE"}
 
     def remove(self):

@@ -310,6 +310,28 @@ class TestStatus(WithKeys):
              "kind": "unknown", "text": "no"}])
 
 
+    def test_readers(self):
+        self.scripted_agent(readers_text="pcscd is gone: start it", readers=[
+            wire.Reader("Reader 00 00", wire.ReaderState.EXCLUSIVE, "scdaemon (pid 815)"),
+            wire.Reader("Evil " + EVIL, wire.ReaderState.MUTE, ""),
+            wire.Reader("Other 02 00", wire.ReaderState.IN_USE, "")])
+        text = self.succeed("status")
+        self.assertRegex(text, r"(?m)^Reader 00 00 +exclusive +scdaemon \(pid 815\)$")
+        self.assertRegex(text, r"(?m)^Other 02 00 +in-use +-$")
+        self.assertIn("There are no smart card readers: pcscd is gone: start it", text)
+        self.assertIn("Reader 00 00 is held by another program for itself: scdaemon (pid 815). End", text)
+        self.assertIn(" does not answer. Take it out", text)
+        self.assertNotIn("\x1b", text)
+
+    def test_readers_in_json(self):
+        self.scripted_agent(readers=[
+            wire.Reader("Reader 00 00", wire.ReaderState.PRESENT, "")])
+        status = json.loads(self.succeed("status", "--json"))
+        self.assertEqual(status["readers"],
+                         [{"name": "Reader 00 00", "state": "card", "text": ""}])
+        self.assertEqual(status["readers_text"], "")
+
+
 class TestFiles(WithKeys):
     def test_cert_prints_leaf_and_chain(self):
         self.agent_with_all()

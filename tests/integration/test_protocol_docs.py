@@ -20,6 +20,7 @@ LIMITS = {
     "id": ("PROTOCOL_ID_MAX", 1), "DER": ("PROTOCOL_DER_MAX", 1),
     "certificates": ("PROTOCOL_CERTS_MAX", 1), "schemes": ("SCHEMES_MAX", 1),
     "signature": ("PROTOCOL_SIGNATURE_MAX", 1), "refusals": ("PROTOCOL_REFUSALS_MAX", 1),
+    "readers": ("PROTOCOL_READERS_MAX", 1),
     "requests of one connection": ("CONNECTION_REQUESTS_MAX", 1),
     "requests of one uid": ("USER_REQUESTS_MAX", 1),
     "connections of one uid": ("USER_CONNECTIONS_MAX", 1),

@@ -78,15 +78,26 @@ class TokenState(enum.IntEnum):
     PIN_BLOCKED = 4
 
 
+class ReaderState(enum.IntEnum):
+    EMPTY = 1
+    PRESENT = 2
+    IN_USE = 3
+    EXCLUSIVE = 4
+    MUTE = 5
+    UNAVAILABLE = 6
+
+
 class ModuleState(enum.IntEnum):
     STARTING = 1
     READY = 2
     BACKOFF = 3
     FAILED = 4
+    RELEASED = 5
 
 
 KEYS_CHANGED, TOKEN_CHANGED, MODULE_CHANGED = 1, 2, 4
-EVENT_ALL = 7
+EVENT_ALL = 7  # but for EVENT_WAITING: who subscribes to that has a person for it
+EVENT_WAITING = 8
 
 RSA_PKCS1_SHA256 = 0x0401
 ECDSA_SHA256 = 0x0403
@@ -267,6 +278,13 @@ class Refusal:
 
 
 @dataclass
+class Reader:
+    name: str
+    state: ReaderState
+    text: str
+
+
+@dataclass
 class Status:
     id: int
     agent_version: str
@@ -281,6 +299,8 @@ class Status:
     modules: list
     tokens: list
     recent_refusals: list
+    readers_text: str
+    readers: list
 
 
 @dataclass
@@ -334,11 +354,19 @@ def _parse_refusal(data):
     return refusal
 
 
+def _parse_reader(data):
+    f = Fields(data)
+    reader = Reader(f.text(), ReaderState(f.u32()), f.text())
+    f.end()
+    return reader
+
+
 def _parse_status(f):
     return Status(f.u32(), f.text(), f.u32(), f.u64(), f.u64(), f.u64(), f.u64(), f.u32(), f.u32(),
                   f.text(), [_parse_module(m) for m in Fields(f.string()).strings()],
                   [_parse_token(t) for t in Fields(f.string()).strings()],
-                  [_parse_refusal(r) for r in Fields(f.string()).strings()])
+                  [_parse_refusal(r) for r in Fields(f.string()).strings()], f.text(),
+                  [_parse_reader(r) for r in Fields(f.string()).strings()])
 
 
 _PARSERS = {

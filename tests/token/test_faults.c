@@ -105,7 +105,6 @@ static void test_sign_return_values(void **state)
         {"C_Sign rv e1", WORKER_E_STATE_LOST},
         {"C_Sign rv 190", WORKER_E_STATE_LOST},
         {"C_Sign rv 101", WORKER_E_STATE_LOST},
-        {"C_SignInit rv 70", WORKER_E_UNSUPPORTED},
         {"C_Sign rv 21", WORKER_E_MODULE},
         {"C_Sign rv 50", WORKER_E_MODULE},
         {"C_Sign rv 80000001", WORKER_E_MODULE},
@@ -122,6 +121,20 @@ static void test_sign_return_values(void **state)
         token_fixture_write(fixture, "ctl", "");
         assert_int_equal(sign(fixture, "ec"), WORKER_OK);
     }
+}
+
+/* What the module refuses is told to the core before the answer, and holds until the next login. */
+static void test_sign_refused_mechanism_is_told(void **state)
+{
+    struct token_fixture *fixture = *state;
+    size_t before = fixture->worker.key_count;
+
+    token_fixture_write(fixture, "ctl", "C_SignInit rv 70");
+    assert_int_equal(sign(fixture, "ec"), WORKER_E_UNSUPPORTED);
+    token_fixture_write(fixture, "ctl", "");
+    assert_int_equal(fixture->worker.key_count, before - 1);
+    assert_null(worker_process_find_key(&fixture->worker, "ec"));
+    assert_int_equal(sign(fixture, "rsa"), WORKER_OK);
 }
 
 static void test_sign_bad_signatures_are_withheld(void **state)
@@ -426,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_sign_return_values, setup),
+        cmocka_unit_test_setup(test_sign_refused_mechanism_is_told, setup),
         cmocka_unit_test_setup(test_sign_bad_signatures_are_withheld, setup),
         cmocka_unit_test_setup(test_sign_high_s_is_valid, setup),
         cmocka_unit_test_setup(test_verify_auto_software_token, setup),

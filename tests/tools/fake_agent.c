@@ -307,6 +307,7 @@ static int fake_handle_status(struct agent *agent, struct client *client, struct
     if (!protocol_status_reply_add_token(&client->output, &mark, &token))
         return WIRE_E_MALFORMED;
     protocol_status_reply_begin_refusals(&client->output, &mark);
+    protocol_status_reply_begin_readers(&client->output, &mark, (struct wire_span){0});
     return protocol_status_reply_end(&client->output, &mark);
 }
 

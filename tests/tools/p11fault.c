@@ -12,10 +12,12 @@
 #include "p11fault_effects.h"
 #include "p11fault_forward.h"
 #include "p11fault_pin.h"
+#include "p11fault_session.h"
 #include "p11fault_token.h"
 
 #define SIGNATURE_MAX 4096u
 #define SEARCH_MAX 16u
+#define MECHANISMS_MAX 1024u
 
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST faulty;
@@ -66,11 +68,30 @@ FORWARD_PLAIN_LIST(DEFINE_PLAIN)
 FORWARD_SLOT_LIST(DEFINE_SLOT)
 FORWARD_SESSION_LIST(DEFINE_SESSION)
 
+static const struct fault_mechanism *find_mechanism(const struct fault_settings *settings,
+                                                    CK_MECHANISM_TYPE type)
+{
+    for (size_t i = 0; i < settings->mechanism_count; i++)
+        if (settings->mechanisms[i].type == type)
+            return &settings->mechanisms[i];
+    return NULL;
+}
+
 static CK_RV x_Initialize(void *args)
 {
     struct fault_outcome outcome = begin("C_Initialize");
 
     return outcome.answered ? outcome.rv : real->C_Initialize(args);
+}
+
+static CK_RV x_Finalize(void *reserved)
+{
+    struct fault_outcome outcome = begin("C_Finalize");
+
+    if (outcome.answered)
+        return outcome.rv;
+    fault_session_forget();
+    return real->C_Finalize(reserved);
 }
 
 static CK_RV x_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
@@ -114,6 +135,7 @@ static CK_RV x_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
     fault_rules_settings(&settings);
     if (settings.hardware)
         info->flags |= CKF_HW_SLOT | CKF_REMOVABLE_DEVICE;
+    fault_token_set_reader(slot, info);
     if (fault_token_is_removed(slot))
         info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
     return CKR_OK;
@@ -135,7 +157,83 @@ static CK_RV x_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     fault_rules_settings(&settings);
     fault_token_label(slot, label);
     fault_pin_flags(&settings, label, &info->flags);
+    fault_token_set_serial(label, info);
+    if (settings.pinpad)
+        info->flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
     return CKR_OK;
+}
+
+static CK_RV x_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    struct fault_outcome outcome = begin("C_GetMechanismList");
+    CK_MECHANISM_TYPE all[MECHANISMS_MAX];
+    CK_ULONG all_count = MECHANISMS_MAX;
+    struct fault_settings settings;
+    CK_ULONG kept = 0;
+
+    if (outcome.answered)
+        return outcome.rv;
+    if (fault_token_is_removed(slot))
+        return CKR_TOKEN_NOT_PRESENT;
+    CK_RV rv = real->C_GetMechanismList(slot, all, &all_count);
+    if (rv != CKR_OK)
+        return rv;
+    fault_rules_settings(&settings);
+    for (CK_ULONG i = 0; i < all_count; i++) {
+        const struct fault_mechanism *rule = find_mechanism(&settings, all[i]);
+        if (!rule || !rule->hidden)
+            all[kept++] = all[i];
+    }
+    if (list && *count < kept)
+        rv = CKR_BUFFER_TOO_SMALL;
+    else if (list)
+        (void)memcpy(list, all, kept * sizeof(*all));
+    *count = kept;
+    return rv;
+}
+
+static CK_RV x_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                           CK_SESSION_HANDLE *session)
+{
+    struct fault_outcome outcome = begin("C_OpenSession");
+    struct fault_settings settings;
+
+    if (outcome.answered)
+        return outcome.rv;
+    if (fault_token_is_removed(slot))
+        return CKR_TOKEN_NOT_PRESENT;
+    fault_rules_settings(&settings);
+    CK_RV rv = fault_session_reserve(&settings);
+    if (rv != CKR_OK)
+        return rv;
+    rv = real->C_OpenSession(slot, flags, app, notify, session);
+    fault_session_opened(rv == CKR_OK ? *session : CK_INVALID_HANDLE, slot);
+    return rv;
+}
+
+static CK_RV x_CloseSession(CK_SESSION_HANDLE session)
+{
+    struct fault_outcome outcome = begin("C_CloseSession");
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = real->C_CloseSession(session);
+    fault_session_closed(session);
+    fault_token_leave();
+    return rv;
+}
+
+static CK_RV x_CloseAllSessions(CK_SLOT_ID slot)
+{
+    struct fault_outcome outcome = begin("C_CloseAllSessions");
+
+    if (outcome.answered)
+        return outcome.rv;
+    fault_session_closed_all(slot);
+    return real->C_CloseAllSessions(slot);
 }
 
 static CK_RV x_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
@@ -177,8 +275,11 @@ static CK_RV x_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin,
     if (real->C_GetSessionInfo(session, &info) == CKR_OK)
         fault_token_label(info.slotID, label);
     fault_rules_settings(&settings);
-    rv =
-        user == CKU_SO ? login_real(&login) : fault_pin_count(&settings, label, login_real, &login);
+    if (settings.pinpad && user != CKU_SO)
+        rv = fault_pinpad(&settings, &login.pin, &login.pin_len);
+    if (rv == CKR_OK)
+        rv = user == CKU_SO ? login_real(&login)
+                            : fault_pin_count(&settings, label, login_real, &login);
     fault_token_leave();
     return rv;
 }
@@ -309,6 +410,23 @@ static CK_RV x_FindObjectsFinal(CK_SESSION_HANDLE session)
     return outcome.answered ? outcome.rv : rv;
 }
 
+static CK_RV x_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    struct fault_outcome outcome = begin("C_SignInit");
+    struct fault_settings settings;
+
+    if (outcome.answered)
+        return outcome.rv;
+    CK_RV rv = fault_token_enter(session);
+    if (rv != CKR_OK)
+        return rv;
+    fault_rules_settings(&settings);
+    const struct fault_mechanism *rule = find_mechanism(&settings, mechanism->mechanism);
+    rv = rule ? rule->rv : real->C_SignInit(session, mechanism, key);
+    fault_token_leave();
+    return rv;
+}
+
 /* One signature that is about to come out: of C_Sign with its data, or of C_SignFinal. */
 struct signing {
     const char *function;
@@ -352,6 +470,8 @@ static CK_RV sign_with_faults(const struct signing *signing, CK_BYTE *signature,
         rv = outcome.rv;
     } else {
         rv = sign_real(signing, signature, signature_len);
+        if (rv == CKR_OK && signature)
+            fault_token_count_signature(signing->session);
         if (rv == CKR_OK && outcome.damaged)
             fault_damage(outcome.damage, signature, room, signature_len);
     }
@@ -388,16 +508,22 @@ static CK_FUNCTION_LIST faulty = {
     .version = {2, 40},
     FORWARD_PLAIN_LIST(TABLE_ROW) FORWARD_SLOT_LIST(TABLE_ROW) FORWARD_SESSION_LIST(TABLE_ROW)
         .C_Initialize = x_Initialize,
+    .C_Finalize = x_Finalize,
     .C_GetFunctionList = x_GetFunctionList,
     .C_GetSlotList = x_GetSlotList,
     .C_GetSlotInfo = x_GetSlotInfo,
     .C_GetTokenInfo = x_GetTokenInfo,
     .C_WaitForSlotEvent = x_WaitForSlotEvent,
+    .C_GetMechanismList = x_GetMechanismList,
+    .C_OpenSession = x_OpenSession,
+    .C_CloseSession = x_CloseSession,
+    .C_CloseAllSessions = x_CloseAllSessions,
     .C_Login = x_Login,
     .C_GetAttributeValue = x_GetAttributeValue,
     .C_FindObjectsInit = x_FindObjectsInit,
     .C_FindObjects = x_FindObjects,
     .C_FindObjectsFinal = x_FindObjectsFinal,
+    .C_SignInit = x_SignInit,
     .C_Sign = x_Sign,
     .C_SignFinal = x_SignFinal,
 };

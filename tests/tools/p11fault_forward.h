@@ -18,23 +18,16 @@
 
 /* clang-format off */
 #define FORWARD_PLAIN_LIST(X)                                                                      \
-    X(Finalize, (void *reserved), (reserved))                                                      \
-    X(GetInfo, (CK_INFO *info), (info))                                                            \
-    X(CloseAllSessions, (CK_SLOT_ID slot), (slot))
+    X(GetInfo, (CK_INFO *info), (info))
 
 #define FORWARD_SLOT_LIST(X)                                                                       \
-    X(GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count),               \
-      (slot, list, count))                                                                         \
     X(GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info),        \
       (slot, type, info))                                                                          \
-    X(InitToken, (CK_SLOT_ID slot, BUF(pin), CK_BYTE *label), (slot, pin, pin_len, label))         \
-    X(OpenSession, (CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,                  \
-      CK_SESSION_HANDLE *session), (slot, flags, app, notify, session))
+    X(InitToken, (CK_SLOT_ID slot, BUF(pin), CK_BYTE *label), (slot, pin, pin_len, label))
 
 #define FORWARD_SESSION_LIST(X)                                                                    \
     X(InitPIN, (S, BUF(pin)), (s, pin, pin_len))                                                   \
     X(SetPIN, (S, BUF(old), BUF(pin)), (s, old, old_len, pin, pin_len))                            \
-    X(CloseSession, (S), (s))                                                                      \
     X(GetSessionInfo, (S, CK_SESSION_INFO *info), (s, info))                                       \
     X(GetOperationState, (S, OUT(state)), (s, state, state_len))                                   \
     X(SetOperationState, (S, BUF(state), KEY(enc), KEY(auth)), (s, state, state_len, enc, auth))   \
@@ -57,7 +50,6 @@
     X(DigestUpdate, (S, BUF(in)), (s, in, in_len))                                                 \
     X(DigestKey, (S, KEY(key)), (s, key))                                                          \
     X(DigestFinal, (S, OUT(out)), (s, out, out_len))                                               \
-    X(SignInit, (S, MECH, KEY(key)), (s, mech, key))                                               \
     X(SignUpdate, (S, BUF(in)), (s, in, in_len))                                                   \
     X(SignRecoverInit, (S, MECH, KEY(key)), (s, mech, key))                                        \
     X(SignRecover, (S, BUF(in), OUT(out)), (s, in, in_len, out, out_len))                          \

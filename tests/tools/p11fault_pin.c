@@ -3,6 +3,7 @@
 #include "p11fault_pin.h"
 
 #include <string.h>
+#include <time.h>
 
 #define ALL_FLAGS (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)
 
@@ -54,6 +55,22 @@ CK_RV fault_pin_count(const struct fault_settings *settings, const char *label,
         return rv;
     counter_write(fd, tries - 1);
     return tries > 1 ? CKR_PIN_INCORRECT : CKR_PIN_LOCKED;
+}
+
+CK_RV fault_pinpad(const struct fault_settings *settings, CK_BYTE **pin, CK_ULONG *len)
+{
+    const struct timespec wait = {.tv_sec = settings->pinpad_wait_ms / 1000,
+                                  .tv_nsec = settings->pinpad_wait_ms % 1000 * 1000000L};
+    char *typed = getenv("P11FAULT_PIN");
+
+    if (*pin)
+        return CKR_ARGUMENTS_BAD;
+    (void)nanosleep(&wait, NULL);
+    if (!typed)
+        return CKR_FUNCTION_CANCELED;
+    *pin = (CK_BYTE *)typed;
+    *len = strlen(typed);
+    return CKR_OK;
 }
 
 void fault_pin_flags(const struct fault_settings *settings, const char *label, CK_FLAGS *flags)

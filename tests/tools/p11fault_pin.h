@@ -21,6 +21,15 @@
 CK_RV fault_pin_count(const struct fault_settings *settings, const char *label,
                       CK_RV (*login)(void *closure), void *closure);
 
+/**
+ * fault_pinpad() - a person types the PIN at the reader: $P11FAULT_PIN, after `pinpad-wait`
+ * @pin, @len:  as given to C_Login: must be NULL; replaced by what is typed
+ *
+ * Return: CKR_OK; CKR_ARGUMENTS_BAD: a PIN was given; CKR_FUNCTION_CANCELED: nothing is typed.
+ */
+CK_RV fault_pinpad(const struct fault_settings *settings, CK_BYTE **pin,
+                   CK_ULONG *len) _must_check_;
+
 /** fault_pin_flags() - set the flags of CK_TOKEN_INFO that tell of the counter. */
 void fault_pin_flags(const struct fault_settings *settings, const char *label, CK_FLAGS *flags);
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #define CONTROL_MAX (16u * 1024u)
+#define FAULT_MECHANISM_RV 0x70u /* CKR_MECHANISM_INVALID */
 
 enum argument { ARGUMENT_NONE, ARGUMENT_DECIMAL, ARGUMENT_HEX, ARGUMENT_TEXT };
 
@@ -190,10 +191,113 @@ static bool parse_found_id(char **words, struct fault_settings *settings)
     return true;
 }
 
+static bool parse_mechanism(bool hidden, char **words, struct fault_settings *settings)
+{
+    struct fault_mechanism mechanism = {.rv = FAULT_MECHANISM_RV, .hidden = hidden};
+    const char *rv = NULL;
+
+    if (settings->mechanism_count == FAULT_MECHANISMS_MAX ||
+        !parse_number(strtok_r(NULL, " \t", words), 16, &mechanism.type))
+        return false;
+    rv = hidden ? NULL : strtok_r(NULL, " \t", words);
+    if (rv && !parse_number(rv, 16, &mechanism.rv))
+        return false;
+    settings->mechanisms[settings->mechanism_count++] = mechanism;
+    return true;
+}
+
+/* LABEL NAME; a label with blanks cannot be given. */
+static bool parse_name(char **words, struct fault_name *names, size_t *count)
+{
+    const char *label = strtok_r(NULL, " \t", words);
+    const char *name = strtok_r(NULL, "", words);
+
+    if (!label || !name || *count == FAULT_NAMES_MAX || strlen(label) > FAULT_LABEL_LEN ||
+        strlen(name) > FAULT_NAME_LEN)
+        return false;
+    (void)memcpy(names[*count].label, label, strlen(label) + 1);
+    (void)memcpy(names[*count].name, name, strlen(name) + 1);
+    (*count)++;
+    return true;
+}
+
+/* A number that is not 0. */
+static bool parse_amount(char **words, unsigned int *ret_amount)
+{
+    unsigned long amount = 0;
+
+    if (!parse_number(strtok_r(NULL, " \t", words), 10, &amount) || amount == 0 ||
+        amount > UINT32_MAX)
+        return false;
+    *ret_amount = (unsigned int)amount;
+    return true;
+}
+
+/* Lines of one word. */
+static bool *find_switch(const char *word, struct fault_settings *settings)
+{
+    const struct {
+        const char *name;
+        bool *value;
+    } switches[] = {
+        {"hardware", &settings->hardware},
+        {"no-public-objects", &settings->no_public_objects},
+        {"no-public-keys", &settings->no_public_keys},
+        {"pinpad", &settings->pinpad},
+        {"count-signatures", &settings->count_signatures},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+        if (strcmp(switches[i].name, word) == 0)
+            return switches[i].value;
+    return NULL;
+}
+
+/* Lines of a word and an amount. */
+static unsigned int *find_amount(const char *word, struct fault_settings *settings)
+{
+    const struct {
+        const char *name;
+        unsigned int *value;
+    } amounts[] = {
+        {"pin-tries", &settings->pin_tries},
+        {"pinpad-wait", &settings->pinpad_wait_ms},
+        {"max-sessions", &settings->max_sessions},
+        {"drop-sessions", &settings->drop_sessions_ms},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(amounts); i++)
+        if (strcmp(amounts[i].name, word) == 0)
+            return amounts[i].value;
+    return NULL;
+}
+
+static bool parse_setting(const char *first, char **words, struct fault_settings *settings)
+{
+    bool *on = find_switch(first, settings);
+    unsigned int *amount = find_amount(first, settings);
+
+    if (on)
+        return *on = true;
+    if (amount)
+        return parse_amount(words, amount);
+    if (strcmp(first, "removed") == 0)
+        return parse_removed(words, settings);
+    if (strcmp(first, "attr") == 0)
+        return parse_attr(words, settings);
+    if (strcmp(first, "found-id") == 0)
+        return parse_found_id(words, settings);
+    if (strcmp(first, "no-mechanism") == 0 || strcmp(first, "refuse-mechanism") == 0)
+        return parse_mechanism(*first == 'n', words, settings);
+    if (strcmp(first, "serial") == 0)
+        return parse_name(words, settings->serials, &settings->serial_count);
+    if (strcmp(first, "reader") == 0)
+        return parse_name(words, settings->readers, &settings->reader_count);
+    return false;
+}
+
 static bool parse_line(char *line, struct control *into)
 {
-    struct fault_settings *settings = &into->settings;
-    unsigned long tries = 0;
     char *words = NULL;
     const char *first = strtok_r(line, " \t", &words);
 
@@ -201,22 +305,7 @@ static bool parse_line(char *line, struct control *into)
         return true;
     if (strncmp(first, "C_", 2) == 0 || strcmp(first, "*") == 0)
         return parse_rule(first, &words, into);
-    if (strcmp(first, "removed") == 0)
-        return parse_removed(&words, settings);
-    if (strcmp(first, "attr") == 0)
-        return parse_attr(&words, settings);
-    if (strcmp(first, "found-id") == 0)
-        return parse_found_id(&words, settings);
-    if (strcmp(first, "hardware") == 0)
-        return settings->hardware = true;
-    if (strcmp(first, "no-public-objects") == 0)
-        return settings->no_public_objects = true;
-    if (strcmp(first, "no-public-keys") == 0)
-        return settings->no_public_keys = true;
-    if (strcmp(first, "pin-tries") != 0 || !parse_number(strtok_r(NULL, " \t", &words), 10, &tries))
-        return false;
-    settings->pin_tries = (unsigned int)tries;
-    return tries > 0;
+    return parse_setting(first, &words, &into->settings);
 }
 
 static void control_parse(char *text, struct control *into)

@@ -12,6 +12,16 @@
  *   no-public-objects           only objects with CKA_PRIVATE are found
  *   no-public-keys              no object of class CKO_PUBLIC_KEY is found
  *   found-id HEX                a search by CKA_ID finds the objects with this one byte as theirs
+ *   no-mechanism CKM_HEX        C_GetMechanismList does not name it, C_SignInit refuses it
+ *   refuse-mechanism CKM_HEX [CKR_HEX]  named, yet C_SignInit refuses it: CKR_MECHANISM_INVALID
+ *   pinpad                      C_Login takes no PIN but NULL: the person types $P11FAULT_PIN
+ *   pinpad-wait MS              how long that takes
+ *   max-sessions N              so many sessions, in all processes together: CKR_SESSION_COUNT; the
+ *                               first number in $P11FAULT_CTL.sessions is the most ever asked for
+ *   drop-sessions IDLE_MS       sessions that no call has used for so long are closed
+ *   count-signatures            each adds a byte to $P11FAULT_CTL.signed-LABEL
+ *   serial LABEL NEWSERIAL      the token with that label has this serial number: it is another
+ *   reader LABEL NAME           the slot of that token has this description
  *
  * Replace the file by rename(2), so that no call sees half of it. What cannot be understood is
  * written to $P11FAULT_CTL.error, for the test to find.
@@ -29,6 +39,9 @@
 #define FAULT_LABELS_MAX 16
 #define FAULT_LABEL_LEN 32 /* CK_TOKEN_INFO.label */
 #define FAULT_ATTRS_MAX 16
+#define FAULT_MECHANISMS_MAX 16
+#define FAULT_NAMES_MAX 16
+#define FAULT_NAME_LEN 64 /* CK_SLOT_INFO.slotDescription */
 
 enum fault_action {
     /* before the call, in the order of the file */
@@ -78,6 +91,18 @@ enum fault_attr {
     FAULT_ATTR_GROWING,     /* the length query tells one byte less than the next call needs */
 };
 
+struct fault_mechanism {
+    unsigned long type;
+    unsigned long rv; /* of C_SignInit */
+    bool hidden;
+};
+
+/* Another name for a token's serial number or its slot. */
+struct fault_name {
+    char label[FAULT_LABEL_LEN + 1];
+    char name[FAULT_NAME_LEN + 1];
+};
+
 /* What holds for as long as the control file says it. */
 struct fault_settings {
     bool removed_all;
@@ -88,6 +113,17 @@ struct fault_settings {
     bool no_public_objects;
     bool no_public_keys;
     uint8_t found_id; /* 0: searches are as they are */
+    bool pinpad;
+    bool count_signatures;
+    unsigned int pinpad_wait_ms;
+    unsigned int max_sessions;     /* 0: no limit */
+    unsigned int drop_sessions_ms; /* 0: never */
+    size_t mechanism_count;
+    struct fault_mechanism mechanisms[FAULT_MECHANISMS_MAX];
+    size_t serial_count;
+    struct fault_name serials[FAULT_NAMES_MAX];
+    size_t reader_count;
+    struct fault_name readers[FAULT_NAMES_MAX];
     size_t attr_count;
     struct {
         enum fault_attr fault;

@@ -28,8 +28,15 @@ bool fault_token_is_removed(CK_SLOT_ID slot);
 CK_RV fault_token_enter(CK_SESSION_HANDLE session) _must_check_;
 void fault_token_leave(void);
 
+/** fault_token_count_signature() - for `count-signatures`; after one was made in the session. */
+void fault_token_count_signature(CK_SESSION_HANDLE session);
+
 /** fault_token_filter() - take removed tokens off a list of slots. Return: how many are left. */
 CK_ULONG fault_token_filter(CK_SLOT_ID *slots, CK_ULONG count);
+
+/* `serial` and `reader`, where the control file says so. */
+void fault_token_set_serial(const char *label, CK_TOKEN_INFO *info);
+void fault_token_set_reader(CK_SLOT_ID slot, CK_SLOT_INFO *info);
 
 /** fault_token_event() - C_WaitForSlotEvent, made from changes of the control file. */
 CK_RV fault_token_event(CK_FLAGS flags, CK_SLOT_ID *ret_slot);

@@ -124,6 +124,10 @@ static int sample_status_reply(struct wire_writer *writer)
         writer, &(struct protocol_status_refusal){90000, 3, 1000, 4712, TEXT("/usr/bin/browser"),
                                                   TEXT("work"), SIGN_KIND_DIGEST,
                                                   TEXT("refused to sign: write sign = digest")});
+    protocol_status_reply_begin_readers(writer, &mark, WIRE_SPAN_LITERAL("pcscd does not run"));
+    protocol_status_reply_add_reader(
+        writer, &(struct protocol_status_reader){TEXT("Reader 00 00"), READER_STATE_EXCLUSIVE,
+                                                 TEXT("held by scdaemon (pid 815)")});
     return protocol_status_reply_end(writer, &mark);
 }
 
@@ -175,6 +179,7 @@ static const struct worker_load sample_load_message = {
     .path = TEXT("/usr/lib/softhsm/libsofthsm2.so"),
     .init_args = TEXT("slot=0"),
     .threads = 4,
+    .sessions = 7,
     .verify = VERIFY_ALWAYS,
     .cert_count = 2,
     .certs = {{TEXT("pkcs11:object=work"), TEXT("\x30\x82leaf")}, {{0}, TEXT("\x30")}},
@@ -210,8 +215,9 @@ static int sample_discover(struct wire_writer *writer)
 static int sample_token(struct wire_writer *writer)
 {
     return worker_token_encode(
-        writer, &(struct worker_token){2, WORKER_TOKEN_HARDWARE | WORKER_TOKEN_PIN_PAD,
-                                       TEXT("demo"), TEXT("0123"), TEXT("maker"), TEXT("model")});
+        writer,
+        &(struct worker_token){2, WORKER_TOKEN_HARDWARE | WORKER_TOKEN_PIN_PAD, TEXT("demo"),
+                               TEXT("0123"), TEXT("maker"), TEXT("model"), TEXT("Reader 00 00")});
 }
 
 static int sample_key(struct wire_writer *writer)
@@ -223,6 +229,8 @@ static int sample_key(struct wire_writer *writer)
                                          .bits = 255,
                                          .usable = true,
                                          .always_authenticate = true,
+                                         .scheme_count = 2,
+                                         .schemes = {SCHEME_ED25519, 0x1234},
                                          .label = TEXT("Work key"),
                                          .ck_id = TEXT("\x00\x01"),
                                          .spki = TEXT("\x30\x2aspki"),
@@ -233,7 +241,7 @@ static int sample_key(struct wire_writer *writer)
 
 static int sample_inventory(struct wire_writer *writer)
 {
-    return worker_inventory_encode(writer, &(struct worker_inventory){1, 3});
+    return worker_inventory_encode(writer, &(struct worker_inventory){1, 3, true});
 }
 
 static int sample_login_reply(struct wire_writer *writer)
@@ -255,8 +263,8 @@ static int sample_worker_sign_reply(struct wire_writer *writer)
 
 static int sample_failure(struct wire_writer *writer)
 {
-    return worker_failure_encode(writer,
-                                 &(struct worker_failure){true, 5, TEXT("no C_GetFunctionList")});
+    return worker_failure_encode(
+        writer, &(struct worker_failure){true, 5, true, TEXT("no C_GetFunctionList")});
 }
 
 static int sample_module(struct wire_writer *writer)
@@ -268,6 +276,19 @@ static int sample_module(struct wire_writer *writer)
 static int sample_discover_end(struct wire_writer *writer)
 {
     return worker_empty_encode(writer, WORKER_DISCOVER_END);
+}
+
+static int sample_reader_report(struct wire_writer *writer)
+{
+    return reader_report_encode(
+        writer, &(struct reader_report){
+                    .service = READER_SERVICE_THERE,
+                    .text = TEXT("all is well"),
+                    .reader_count = 2,
+                    .readers = {{TEXT("Reader 00 00"), READER_STATE_EMPTY, 0, {0}},
+                                {TEXT("Yubico YubiKey 01 00"), READER_STATE_EXCLUSIVE, 0x01020304,
+                                 TEXT("scdaemon (pid 815)")}},
+                });
 }
 
 /* recode_<message>() for a message whose two halves follow the naming rule. */
@@ -299,6 +320,16 @@ DEFINE_RECODE(worker_key)
 DEFINE_RECODE(worker_inventory)
 DEFINE_RECODE(worker_failure)
 DEFINE_RECODE(worker_module)
+
+static int recode_reader_report(struct wire_span body, uint8_t type, struct wire_writer *writer)
+{
+    struct reader_report msg = {0};
+
+    (void)type;
+    if (reader_report_parse(body, &msg))
+        return WIRE_E_MALFORMED;
+    return reader_report_encode(writer, &msg) ? MESSAGE_E_ENCODE : 0;
+}
 
 static int recode_bare(struct wire_span body, uint8_t type, struct wire_writer *writer)
 {
@@ -340,6 +371,7 @@ static int recode_status_reply(struct wire_span body, uint8_t type, struct wire_
     struct protocol_status_module module;
     struct protocol_status_token token;
     struct protocol_status_refusal refusal;
+    struct protocol_status_reader reader;
 
     (void)type;
     if (protocol_status_reply_parse(body, &msg))
@@ -354,6 +386,9 @@ static int recode_status_reply(struct wire_span body, uint8_t type, struct wire_
     protocol_status_reply_begin_refusals(writer, &mark);
     while (protocol_status_next_refusal(&msg.recent_refusals, &refusal))
         protocol_status_reply_add_refusal(writer, &refusal);
+    protocol_status_reply_begin_readers(writer, &mark, msg.readers_text);
+    while (protocol_status_next_reader(&msg.readers, &reader))
+        protocol_status_reply_add_reader(writer, &reader);
     return protocol_status_reply_end(writer, &mark) ? MESSAGE_E_ENCODE : 0;
 }
 
@@ -410,6 +445,11 @@ const struct message_row worker_messages[] = {
     {"discover-end", WORKER_DISCOVER_END, sample_discover_end, recode_empty},
 };
 const size_t worker_message_count = ARRAY_SIZE(worker_messages);
+
+const struct message_row reader_messages[] = {
+    {"reader-report", READER_REPORT, sample_reader_report, recode_reader_report},
+};
+const size_t reader_message_count = ARRAY_SIZE(reader_messages);
 
 const struct message_row *message_find(const struct message_row *rows, size_t count, uint8_t type)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every message of both protocols as one table row: a sample with every field set, and parse
+ * Every message of the protocols as one table row: a sample with every field set, and parse
  * followed by encode. Tests, golden frames, fuzzers and the 32-bit check all walk these tables, so
  * that a new message is covered by all of them once it has its row. Needs libc only.
  */
@@ -9,6 +9,7 @@
 
 #include "common/frame.h"
 #include "common/protocol.h"
+#include "common/reader_protocol.h"
 #include "common/worker_protocol.h"
 
 /* Positive answer of a `recode` beside WIRE_E_MALFORMED. */
@@ -27,6 +28,8 @@ extern const struct message_row client_messages[];
 extern const size_t client_message_count;
 extern const struct message_row worker_messages[];
 extern const size_t worker_message_count;
+extern const struct message_row reader_messages[];
+extern const size_t reader_message_count;
 
 /** message_find() - the row for @type, or NULL. */
 const struct message_row *message_find(const struct message_row *rows, size_t count, uint8_t type);

@@ -38,6 +38,7 @@ static void test_encode_worker_messages_without_memory_fails(void **state)
 {
     (void)state;
     fail_every_allocation(worker_messages, worker_message_count);
+    fail_every_allocation(reader_messages, reader_message_count);
 }
 
 static void test_writer_that_failed_stays_failed_when_memory_is_back(void **state)

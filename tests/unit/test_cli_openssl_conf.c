@@ -64,14 +64,14 @@ static void write_file(const char *path, const void *data, size_t len)
 }
 
 /* The user's file says @text; ours is made from it, and read. */
-static void extend(struct fixture *fixture, const char *text)
+static void extend_for(struct fixture *fixture, const char *text, bool tls12_only)
 {
     struct wire_writer out = {.max = 65536};
 
     write_file(fixture->base_path, text, strlen(text));
     assert_int_equal(setenv(OPENSSL_CONF_ENV, fixture->base_path, 1), 0);
     assert_int_equal(openssl_conf_find_base(&fixture->base), 0);
-    int r = openssl_conf_put(&fixture->base, PROVIDER, &out);
+    int r = openssl_conf_put(&fixture->base, PROVIDER, tls12_only, &out);
     if (r == 0)
         write_file(fixture->made_path, out.data, out.len);
     wire_writer_deinit(&out);
@@ -79,6 +79,11 @@ static void extend(struct fixture *fixture, const char *text)
     long line = 0;
     fixture->conf = NCONF_new(NULL);
     assert_int_equal(NCONF_load(fixture->conf, fixture->made_path, &line), 1);
+}
+
+static void extend(struct fixture *fixture, const char *text)
+{
+    extend_for(fixture, text, false);
 }
 
 static const char *setting(const struct fixture *fixture, const char *section, const char *name)
@@ -167,6 +172,34 @@ static void test_put_serves_node_as_all_others(void **state)
                         setting(*state, "default", "openssl_conf"));
 }
 
+/* As Debian's own file has it: its section of defaults is extended. */
+static void test_put_for_tls12_extends_the_defaults_of_tls(void **state)
+{
+    struct fixture *fixture = *state;
+
+    extend_for(fixture,
+               "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n"
+               "[tls]\nCipherString = DEFAULT:@SECLEVEL=2\n",
+               true);
+    expect_both_active(fixture);
+    assert_string_equal(setting(fixture, "init", "ssl_conf"), "ssl");
+    assert_string_equal(setting(fixture, "tls", "CipherString"), "DEFAULT:@SECLEVEL=2");
+    assert_string_equal(setting(fixture, "tls", "Protocol"), "-TLSv1.3");
+    assert_string_equal(setting(fixture, "tls", "ClientSignatureAlgorithms"),
+                        "RSA+SHA256:RSA+SHA384:RSA+SHA512");
+}
+
+static void test_put_for_tls12_over_an_empty_file(void **state)
+{
+    struct fixture *fixture = *state;
+
+    extend_for(fixture, "", true);
+    expect_both_active(fixture);
+    const char *init = setting(fixture, "default", "openssl_conf");
+    const char *tls = setting(fixture, setting(fixture, init, "ssl_conf"), "system_default");
+    assert_string_equal(setting(fixture, tls, "Protocol"), "-TLSv1.3");
+}
+
 static void test_put_refuses_a_broken_file(void **state)
 {
     static const char broken[] = "[unclosed\n";
@@ -176,7 +209,7 @@ static void test_put_refuses_a_broken_file(void **state)
     write_file(fixture->base_path, broken, sizeof(broken) - 1);
     assert_int_equal(setenv(OPENSSL_CONF_ENV, fixture->base_path, 1), 0);
     assert_int_equal(openssl_conf_find_base(&fixture->base), 0);
-    int r = openssl_conf_put(&fixture->base, PROVIDER, &out);
+    int r = openssl_conf_put(&fixture->base, PROVIDER, false, &out);
     wire_writer_deinit(&out);
     assert_int_equal(r, OPENSSL_CONF_E_UNREADABLE);
 }
@@ -227,6 +260,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_put_serves_node_with_a_section_of_its_own, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_put_serves_node_as_all_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_put_for_tls12_extends_the_defaults_of_tls, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_put_for_tls12_over_an_empty_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_refuses_a_broken_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_find_base_sees_through_a_file_of_our_own, setup,
                                         teardown),

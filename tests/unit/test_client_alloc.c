@@ -37,6 +37,7 @@ static void reply_status(struct peer_conn *conn, uint32_t id)
     struct protocol_status_mark mark = protocol_status_reply_begin(&writer, &fixed);
     protocol_status_reply_begin_tokens(&writer, &mark);
     protocol_status_reply_begin_refusals(&writer, &mark);
+    protocol_status_reply_begin_readers(&writer, &mark, (struct wire_span){0});
     if (protocol_status_reply_end(&writer, &mark))
         peer_fail("encode");
     peer_send_writer(conn, &writer);

@@ -269,6 +269,11 @@ static void script_status(struct peer_side *side)
         .kind = SIGN_KIND_DIGEST,
         .text = WIRE_SPAN_LITERAL("write sign = digest"),
     };
+    const struct protocol_status_reader reader = {
+        .name = WIRE_SPAN_LITERAL("Reader 00 00"),
+        .state = READER_STATE_EXCLUSIVE,
+        .text = WIRE_SPAN_LITERAL("scdaemon (pid 815)"),
+    };
     wire_writer_init(&writer, WIRE_FRAME_MAX);
     struct protocol_status_mark mark = protocol_status_reply_begin(&writer, &fixed);
     protocol_status_reply_add_module(&writer, &module);
@@ -279,6 +284,9 @@ static void script_status(struct peer_side *side)
     protocol_status_reply_begin_refusals(&writer, &mark);
     protocol_status_reply_add_refusal(&writer, &refusal);
     protocol_status_reply_add_refusal(&writer, &refusal);
+    protocol_status_reply_begin_readers(&writer, &mark, WIRE_SPAN_LITERAL("pcscd is gone"));
+    protocol_status_reply_add_reader(&writer, &reader);
+    protocol_status_reply_add_reader(&writer, &reader);
     if (protocol_status_reply_end(&writer, &mark))
         peer_fail("encode");
     peer_send_writer(&conn, &writer);
@@ -331,6 +339,12 @@ static void test_status_copies_every_field(void **state)
     assert_string_equal(refusal->key, "work");
     assert_int_equal(refusal->kind, MTLS_AGENT_DIGEST);
     assert_string_equal(refusal->text, "write sign = digest");
+    assert_string_equal(status->readers_text, "pcscd is gone");
+    assert_int_equal(status->reader_count, 2);
+    const struct mtls_agent_reader_status *reader = &status->readers[1];
+    assert_string_equal(reader->name, "Reader 00 00");
+    assert_int_equal(reader->state, MTLS_AGENT_READER_EXCLUSIVE);
+    assert_string_equal(reader->text, "scdaemon (pid 815)");
     (void)mtls_agent_status_free(status);
 }
 

@@ -314,6 +314,35 @@ static void test_scheme_must_be_common_and_fit_the_version(void **state)
     }
 }
 
+/* An RSA key without PSS, and servers that prefer the one or the other in TLS 1.2. */
+static void test_key_is_passed_over_where_openssl_would_take_a_scheme_it_lacks(void **state)
+{
+    struct mtls_agent_keys *keys = *state;
+    struct mtls_agent_key *key = add_key(keys, &(struct spec){0});
+    struct ssl_request request = {
+        .scheme_count = 3,
+        .schemes = {SCHEME_ECDSA_SHA256, SCHEME_RSA_PKCS1_SHA256, SCHEME_RSA_PSS_RSAE_SHA256},
+        .now = NOW,
+    };
+
+    key->type = MTLS_AGENT_KEY_RSA;
+    key->bits = 2048;
+    key->schemes[0] = SCHEME_RSA_PKCS1_SHA256;
+    key->scheme_count = 1;
+    assert_true(ssl_key_is_tls12_only(key));
+    assert_non_null(choose(&request, keys));
+    request.schemes[1] = SCHEME_RSA_PSS_RSAE_SHA256;
+    request.schemes[2] = SCHEME_RSA_PKCS1_SHA256;
+    assert_null(choose(&request, keys));
+    key->bits = 512; /* too small for PSS: OpenSSL passes over it */
+    assert_non_null(choose(&request, keys));
+    key->bits = 2048;
+    key->schemes[1] = SCHEME_RSA_PSS_RSAE_SHA256;
+    key->scheme_count = 2;
+    assert_false(ssl_key_is_tls12_only(key));
+    assert_non_null(choose(&request, keys));
+}
+
 static int setup_signing_key(void **state)
 {
     (void)state;
@@ -345,6 +374,7 @@ int main(void)
         KEYS_TEST(test_of_two_locked_keys_none_is_chosen),
         KEYS_TEST(test_absent_key_is_passed_over),
         KEYS_TEST(test_scheme_must_be_common_and_fit_the_version),
+        KEYS_TEST(test_key_is_passed_over_where_openssl_would_take_a_scheme_it_lacks),
     };
 
     return cmocka_run_group_tests(tests, setup_signing_key, teardown_signing_key);

@@ -197,12 +197,22 @@ static void show_status_refusal(FILE *out, const struct protocol_status_refusal 
     (void)fputs("end\n", out);
 }
 
+static void show_status_reader(FILE *out, const struct protocol_status_reader *reader)
+{
+    (void)fputs("begin reader\n", out);
+    show_text(out, "name", reader->name);
+    show_u32(out, "state", reader->state);
+    show_text(out, "text", reader->text);
+    (void)fputs("end\n", out);
+}
+
 static int show_status_reply(FILE *out, struct wire_span body)
 {
     struct protocol_status_reply msg;
     struct protocol_status_module module;
     struct protocol_status_token token;
     struct protocol_status_refusal refusal;
+    struct protocol_status_reader reader;
 
     if (protocol_status_reply_parse(body, &msg))
         return WIRE_E_MALFORMED;
@@ -225,6 +235,11 @@ static int show_status_reply(FILE *out, struct wire_span body)
     (void)fputs("end\nbegin recent_refusals\n", out);
     while (protocol_status_next_refusal(&msg.recent_refusals, &refusal))
         show_status_refusal(out, &refusal);
+    (void)fputs("end\n", out);
+    show_text(out, "readers_text", msg.readers_text);
+    (void)fputs("begin readers\n", out);
+    while (protocol_status_next_reader(&msg.readers, &reader))
+        show_status_reader(out, &reader);
     (void)fputs("end\n", out);
     return 0;
 }

@@ -7,6 +7,8 @@
 #include "pkcs11/mechanism.h"
 #include "unit.h"
 
+#define EVERYTHING UINT32_MAX
+
 static uint8_t bytes[300];
 
 static const struct scheme *prepare(uint32_t code, size_t len, struct mechanism *mechanism)
@@ -14,7 +16,8 @@ static const struct scheme *prepare(uint32_t code, size_t len, struct mechanism 
     const struct scheme *scheme = scheme_find(code);
 
     assert_non_null(scheme);
-    assert_int_equal(mechanism_prepare(scheme, 521, (struct wire_span){bytes, len}, mechanism), 0);
+    assert_int_equal(
+        mechanism_prepare(scheme, 521, EVERYTHING, (struct wire_span){bytes, len}, mechanism), 0);
     return scheme;
 }
 
@@ -46,7 +49,7 @@ static void test_prepare_ecdsa_cuts_long_digests(void **state)
         uint32_t code = cases[i].digest == 32   ? SCHEME_ECDSA_SHA256
                         : cases[i].digest == 48 ? SCHEME_ECDSA_SHA384
                                                 : SCHEME_ECDSA_SHA512;
-        assert_int_equal(mechanism_prepare(scheme_find(code), cases[i].bits,
+        assert_int_equal(mechanism_prepare(scheme_find(code), cases[i].bits, EVERYTHING,
                                            (struct wire_span){bytes, cases[i].digest}, &mechanism),
                          0);
         assert_ptr_equal(mechanism.input.data, bytes);
@@ -138,13 +141,14 @@ static void test_prepare_wrong_digest_length(void **state)
         const struct scheme *scheme = scheme_find(schemes[i]);
         for (size_t len = 0; len <= 80; len++) {
             struct mechanism mechanism;
-            int r = mechanism_prepare(scheme, 521, (struct wire_span){bytes, len}, &mechanism);
+            int r = mechanism_prepare(scheme, 521, EVERYTHING, (struct wire_span){bytes, len},
+                                      &mechanism);
             assert_int_equal(r, len == hash_len(scheme->hash) ? 0 : MECHANISM_E_DATA);
         }
     }
 }
 
-static void test_is_offered(void **state)
+static void test_choose(void **state)
 {
     static const struct {
         uint32_t scheme;
@@ -152,19 +156,92 @@ static void test_is_offered(void **state)
     } cases[] = {
         {SCHEME_ECDSA_SHA256, MECHANISM_ECDSA},
         {SCHEME_RSA_PKCS1_SHA256, MECHANISM_RSA_PKCS},
-        {SCHEME_RSA_PSS_PSS_SHA256, MECHANISM_RSA_PKCS_PSS},
+        {SCHEME_RSA_PSS_PSS_SHA256, MECHANISM_PSS_SHA256},
+        {SCHEME_RSA_PSS_RSAE_SHA384, MECHANISM_PSS_SHA384},
+        {SCHEME_RSA_PSS_RSAE_SHA512, MECHANISM_PSS_SHA512},
         {SCHEME_RSA_PSS_RSAE_SHA256, MECHANISM_RSA_X_509},
         {SCHEME_ED25519, MECHANISM_EDDSA},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_true(mechanism_is_offered(scheme_find(cases[i].scheme), cases[i].offered));
-        assert_false(mechanism_is_offered(scheme_find(cases[i].scheme), 0));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct scheme *scheme = scheme_find(cases[i].scheme);
+        struct mechanism mechanism;
+        assert_int_equal(mechanism_choose(scheme, cases[i].offered), cases[i].offered);
+        assert_int_equal(mechanism_choose(scheme, 0), 0);
+        assert_int_equal(mechanism_prepare(scheme, 2048, 0,
+                                           (struct wire_span){bytes, hash_len(scheme->hash)},
+                                           &mechanism),
+                         MECHANISM_E_UNSUPPORTED);
     }
-    assert_false(mechanism_is_offered(scheme_find(SCHEME_RSA_PKCS1_SHA256), MECHANISM_RSA_X_509));
-    assert_false(mechanism_is_offered(scheme_find(SCHEME_ECDSA_SHA256), ~MECHANISM_ECDSA));
-    assert_int_equal(mechanism_flag_of_type(CKM_SHA256_RSA_PKCS), 0);
+    assert_int_equal(mechanism_choose(scheme_find(SCHEME_RSA_PKCS1_SHA256), MECHANISM_RSA_X_509),
+                     0);
+    assert_int_equal(mechanism_choose(scheme_find(SCHEME_ECDSA_SHA256), ~MECHANISM_ECDSA), 0);
+    assert_int_equal(mechanism_flags_of_type(CKM_SHA256_RSA_PKCS), 0);
+}
+
+static void test_choose_takes_the_tokens_own_pss_first(void **state)
+{
+    const struct scheme *scheme = scheme_find(SCHEME_RSA_PSS_RSAE_SHA384);
+    uint32_t offered = mechanism_flags_of_type(CKM_RSA_PKCS_PSS) | MECHANISM_RSA_X_509;
+
+    (void)state;
+    assert_int_equal(mechanism_choose(scheme, offered), MECHANISM_PSS_SHA384);
+    offered &= ~mechanism_refused_by(CKR_MECHANISM_PARAM_INVALID, MECHANISM_PSS_SHA384);
+    assert_int_equal(mechanism_choose(scheme, offered), MECHANISM_RSA_X_509);
+    assert_int_equal(mechanism_choose(scheme_find(SCHEME_RSA_PSS_RSAE_SHA256), offered),
+                     MECHANISM_PSS_SHA256);
+}
+
+static void test_refused_by(void **state)
+{
+    (void)state;
+    assert_int_equal(mechanism_refused_by(CKR_MECHANISM_INVALID, MECHANISM_PSS_SHA256),
+                     MECHANISM_PSS);
+    assert_int_equal(mechanism_refused_by(CKR_KEY_TYPE_INCONSISTENT, MECHANISM_ECDSA),
+                     MECHANISM_ECDSA);
+    assert_int_equal(mechanism_refused_by(CKR_KEY_FUNCTION_NOT_PERMITTED, MECHANISM_RSA_PKCS),
+                     MECHANISM_RSA_PKCS);
+    assert_int_equal(mechanism_refused_by(CKR_DEVICE_ERROR, MECHANISM_RSA_PKCS), 0);
+    assert_int_equal(mechanism_refused_by(CKR_KEY_SIZE_RANGE, MECHANISM_PSS_SHA512), 0);
+}
+
+/* The last byte of EMSA-PSS; test_pss.c has the rest. */
+static void test_prepare_pads_for_raw_rsa(void **state)
+{
+    const struct scheme *scheme = scheme_find(SCHEME_RSA_PSS_RSAE_SHA256);
+    struct wire_span digest = {bytes, 32};
+    struct mechanism mechanism;
+
+    (void)state;
+    assert_int_equal(mechanism_prepare(scheme, 2049, MECHANISM_RSA_X_509, digest, &mechanism), 0);
+    assert_int_equal(mechanism.ck.mechanism, CKM_RSA_X_509);
+    assert_int_equal(mechanism.ck.ulParameterLen, 0);
+    assert_int_equal(mechanism.input.len, 257);
+    assert_ptr_equal(mechanism.input.data, mechanism.block);
+    assert_int_equal(mechanism.block[256], 0xbc);
+    assert_int_equal(mechanism_prepare(scheme, 512, MECHANISM_RSA_X_509, digest, &mechanism),
+                     MECHANISM_E_UNSUPPORTED);
+    assert_int_equal(mechanism_prepare(scheme, 8 * PROTOCOL_SIGNATURE_MAX + 1, MECHANISM_RSA_X_509,
+                                       digest, &mechanism),
+                     MECHANISM_E_UNSUPPORTED);
+}
+
+static void test_list_schemes(void **state)
+{
+    uint32_t codes[SCHEMES_MAX];
+
+    (void)state;
+    assert_int_equal(mechanism_list_schemes(KEY_TYPE_RSA, 2048, MECHANISM_RSA_PKCS, codes), 3);
+    assert_int_equal(codes[0], SCHEME_RSA_PKCS1_SHA256);
+    assert_int_equal(
+        mechanism_list_schemes(KEY_TYPE_RSA, 2048, MECHANISM_RSA_PKCS | MECHANISM_RSA_X_509, codes),
+        6);
+    assert_int_equal(codes[0], SCHEME_RSA_PSS_RSAE_SHA256);
+    assert_int_equal(mechanism_list_schemes(KEY_TYPE_RSA_PSS, 2048, MECHANISM_RSA_PKCS, codes), 0);
+    assert_int_equal(mechanism_list_schemes(KEY_TYPE_EC, 256, MECHANISM_RSA_PKCS, codes), 0);
+    assert_int_equal(mechanism_list_schemes(KEY_TYPE_EC, 384, MECHANISM_ECDSA, codes), 3);
+    assert_int_equal(codes[0], SCHEME_ECDSA_SHA384);
 }
 
 int main(void)
@@ -176,7 +253,11 @@ int main(void)
         cmocka_unit_test(test_prepare_pkcs1),
         cmocka_unit_test(test_prepare_eddsa),
         cmocka_unit_test(test_prepare_wrong_digest_length),
-        cmocka_unit_test(test_is_offered),
+        cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_choose_takes_the_tokens_own_pss_first),
+        cmocka_unit_test(test_refused_by),
+        cmocka_unit_test(test_prepare_pads_for_raw_rsa),
+        cmocka_unit_test(test_list_schemes),
     };
 
     return cmocka_run_group_tests_name("mechanism", tests, NULL, NULL);

@@ -683,6 +683,150 @@ static void test_unknown_rule_is_reported(void **state)
     (void)unlink(path_of("ctl.error"));
 }
 
+static bool lists_mechanism(const struct fixture *fixture, CK_MECHANISM_TYPE type)
+{
+    CK_MECHANISM_TYPE types[256];
+    CK_ULONG count = 0;
+    CK_ULONG room = ARRAY_SIZE(types);
+    bool found = false;
+
+    assert_int_equal(p11->C_GetMechanismList(fixture->slot, NULL, &count), CKR_OK);
+    assert_int_equal(p11->C_GetMechanismList(fixture->slot, types, &room), CKR_OK);
+    assert_int_equal(room, count);
+    for (CK_ULONG i = 0; i < room; i++)
+        found = found || types[i] == type;
+    return found;
+}
+
+static void test_mechanism_is_hidden_and_refused(void **state)
+{
+    CK_BYTE signature[SIGNATURE_LEN];
+    CK_ULONG len = sizeof(signature);
+
+    assert_true(lists_mechanism(*state, CKM_ECDSA));
+    set_rules("no-mechanism 1041");
+    assert_false(lists_mechanism(*state, CKM_ECDSA));
+    assert_true(lists_mechanism(*state, CKM_RSA_PKCS));
+    assert_int_equal(sign(*state, signature, &len), CKR_MECHANISM_INVALID);
+    set_rules("");
+    assert_signs(*state);
+}
+
+static void test_mechanism_is_listed_but_refused(void **state)
+{
+    CK_BYTE signature[SIGNATURE_LEN];
+    CK_ULONG len = sizeof(signature);
+
+    set_rules("refuse-mechanism 1041");
+    assert_true(lists_mechanism(*state, CKM_ECDSA));
+    assert_int_equal(sign(*state, signature, &len), CKR_MECHANISM_INVALID);
+    set_rules("refuse-mechanism 1041 71");
+    assert_int_equal(sign(*state, signature, &len), CKR_MECHANISM_PARAM_INVALID);
+    set_rules("");
+    assert_signs(*state);
+}
+
+static void test_pinpad_takes_the_pin_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    CK_TOKEN_INFO info;
+
+    set_rules("pinpad\npinpad-wait 60");
+    assert_int_equal(p11->C_GetTokenInfo(fixture->slot, &info), CKR_OK);
+    assert_true(info.flags & CKF_PROTECTED_AUTHENTICATION_PATH);
+    assert_int_equal(p11->C_Logout(fixture->session), CKR_OK);
+    assert_int_equal(p11->C_Login(fixture->session, CKU_USER, right_pin, PIN_LEN),
+                     CKR_ARGUMENTS_BAD);
+    (void)unsetenv("P11FAULT_PIN");
+    assert_int_equal(p11->C_Login(fixture->session, CKU_USER, NULL, 0), CKR_FUNCTION_CANCELED);
+    (void)setenv("P11FAULT_PIN", "9999", 1);
+    assert_int_equal(p11->C_Login(fixture->session, CKU_USER, NULL, 0), CKR_PIN_INCORRECT);
+    (void)setenv("P11FAULT_PIN", "1234", 1);
+    uint64_t start_ms = clock_monotonic_ms();
+    assert_int_equal(p11->C_Login(fixture->session, CKU_USER, NULL, 0), CKR_OK);
+    assert_true(clock_monotonic_ms() - start_ms >= 59);
+    fixture->key = find_key(fixture->session); /* a logout makes its handle invalid */
+    assert_signs(fixture);
+}
+
+static CK_RV open_session(const struct fixture *fixture, CK_SESSION_HANDLE *session)
+{
+    return p11->C_OpenSession(fixture->slot, CKF_SERIAL_SESSION, NULL, NULL, session);
+}
+
+/* What a child gets that opens one more session. */
+static CK_RV open_in_child(const struct fixture *fixture)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        CK_SESSION_HANDLE session = 0;
+        CK_RV rv = open_session(fixture, &session);
+        _exit(rv == CKR_OK ? 0 : rv == CKR_SESSION_COUNT ? 1 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 1 ? CKR_SESSION_COUNT : (CK_RV)WEXITSTATUS(status);
+}
+
+static void test_sessions_are_counted_over_processes(void **state)
+{
+    const struct fixture *fixture = *state;
+    CK_SESSION_HANDLE second = 0;
+    CK_SESSION_HANDLE third = 0;
+
+    set_rules("max-sessions 2"); /* one is the fixture's */
+    assert_int_equal(open_session(fixture, &second), CKR_OK);
+    assert_int_equal(open_session(fixture, &third), CKR_SESSION_COUNT);
+    assert_int_equal(open_in_child(fixture), CKR_SESSION_COUNT);
+    assert_int_equal(p11->C_CloseSession(second), CKR_OK);
+    /* The child's is gone with the child. */
+    assert_int_equal(open_in_child(fixture), CKR_OK);
+    assert_int_equal(open_session(fixture, &second), CKR_OK);
+}
+
+static void test_idle_sessions_are_dropped(void **state)
+{
+    const struct timespec longer = {.tv_nsec = 80000000};
+    struct fixture *fixture = *state;
+    CK_SESSION_INFO info;
+
+    set_rules("drop-sessions 5000");
+    assert_signs(fixture);
+    set_rules("drop-sessions 40");
+    (void)nanosleep(&longer, NULL);
+    assert_int_equal(p11->C_GetSessionInfo(fixture->session, &info), CKR_SESSION_HANDLE_INVALID);
+    assert_int_equal(open_session(fixture, &fixture->session), CKR_OK);
+    assert_int_equal(p11->C_GetSessionInfo(fixture->session, &info), CKR_OK);
+    assert_int_equal(info.state, CKS_RO_PUBLIC_SESSION);
+}
+
+static void test_signatures_are_counted_by_token(void **state)
+{
+    struct stat counted;
+
+    set_rules("count-signatures");
+    assert_signs(*state);
+    assert_signs(*state);
+    assert_int_equal(stat(path_of("ctl.signed-" TOKEN_LABEL), &counted), 0);
+    assert_int_equal(counted.st_size, 2);
+}
+
+static void test_serial_and_reader_are_others(void **state)
+{
+    const struct fixture *fixture = *state;
+    CK_TOKEN_INFO token;
+    CK_SLOT_INFO slot;
+
+    set_rules("serial " TOKEN_LABEL " 4711\nreader " TOKEN_LABEL " A reader 00 01\n"
+              "serial other 1\nreader other B");
+    assert_int_equal(p11->C_GetTokenInfo(fixture->slot, &token), CKR_OK);
+    assert_memory_equal(token.serialNumber, "4711            ", 16);
+    assert_int_equal(p11->C_GetSlotInfo(fixture->slot, &slot), CKR_OK);
+    assert_memory_equal(slot.slotDescription, "A reader 00 01  ", 16);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -715,6 +859,13 @@ int main(void)
         TEST(test_search_finds_another_id),
         TEST(test_public_objects_can_be_hidden),
         TEST(test_hardware_shows_in_the_slot),
+        TEST(test_mechanism_is_hidden_and_refused),
+        TEST(test_mechanism_is_listed_but_refused),
+        TEST(test_pinpad_takes_the_pin_itself),
+        TEST(test_sessions_are_counted_over_processes),
+        TEST(test_idle_sessions_are_dropped),
+        TEST(test_serial_and_reader_are_others),
+        TEST(test_signatures_are_counted_by_token),
         TEST(test_spam_has_its_length),
         TEST(test_process_state_is_changed),
         TEST(test_unknown_rule_is_reported),

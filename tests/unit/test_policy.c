@@ -9,6 +9,17 @@
 
 static uint8_t tls13_content[130];
 
+/* A token that can do everything. */
+static const uint32_t all_schemes[] = {
+    SCHEME_RSA_PKCS1_SHA256,    SCHEME_RSA_PKCS1_SHA384,
+    SCHEME_RSA_PKCS1_SHA512,    SCHEME_ECDSA_SHA256,
+    SCHEME_ECDSA_SHA384,        SCHEME_ECDSA_SHA512,
+    SCHEME_RSA_PSS_RSAE_SHA256, SCHEME_RSA_PSS_RSAE_SHA384,
+    SCHEME_RSA_PSS_RSAE_SHA512, SCHEME_ED25519,
+    SCHEME_RSA_PSS_PSS_SHA256,  SCHEME_RSA_PSS_PSS_SHA384,
+    SCHEME_RSA_PSS_PSS_SHA512,
+};
+
 static int setup_content(void **state)
 {
     (void)state;
@@ -24,6 +35,8 @@ static struct policy_question make_question(void)
         .key_policy = KEY_POLICY_TLS,
         .key_type = KEY_TYPE_EC,
         .key_bits = 256,
+        .schemes = all_schemes,
+        .scheme_count = ARRAY_SIZE(all_schemes),
         .kind = SIGN_KIND_TLS13,
         .scheme = SCHEME_ECDSA_SHA256,
         .content = {tls13_content, sizeof(tls13_content)},
@@ -144,6 +157,34 @@ static void test_decide_tls13_scheme_and_key_belong_together(void **state)
     }
 }
 
+/* For each scheme that the key could do: a token without it refuses, and says what it can. */
+static void test_decide_needs_a_token_that_can(void **state)
+{
+    static const uint32_t pkcs1_only[] = {SCHEME_RSA_PKCS1_SHA256, SCHEME_RSA_PKCS1_SHA384,
+                                          SCHEME_RSA_PKCS1_SHA512};
+    struct policy_question question = make_question();
+    const char *reason = NULL;
+
+    (void)state;
+    question.key_type = KEY_TYPE_RSA;
+    question.key_bits = 2048;
+    question.scheme = SCHEME_RSA_PSS_RSAE_SHA256;
+    assert_int_equal(policy_decide(&question, &reason), POLICY_ALLOW);
+    question.schemes = pkcs1_only;
+    question.scheme_count = ARRAY_SIZE(pkcs1_only);
+    assert_refused(&question);
+    assert_int_equal(policy_decide(&question, &reason), POLICY_REFUSE);
+    assert_non_null(strstr(reason, "TLS 1.2"));
+    assert_true(strlen(reason) < 480); /* sign_request.c puts words in front */
+    question.key_type = KEY_TYPE_EC;
+    question.key_bits = 256;
+    question.scheme = SCHEME_ECDSA_SHA256;
+    assert_refused(&question);
+    question.schemes = NULL;
+    question.scheme_count = 0;
+    assert_refused(&question);
+}
+
 static void test_decide_tls13_form_is_checked(void **state)
 {
     struct policy_question question = make_question();
@@ -171,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_decide_digest_needs_its_policy),
         cmocka_unit_test(test_decide_digest_of_wrong_length_is_refused),
         cmocka_unit_test(test_decide_tls13_scheme_and_key_belong_together),
+        cmocka_unit_test(test_decide_needs_a_token_that_can),
         cmocka_unit_test(test_decide_tls13_form_is_checked),
         cmocka_unit_test(test_decide_tls12_form_is_checked),
     };

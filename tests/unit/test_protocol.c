@@ -22,12 +22,12 @@ static const struct {
     int answer;
 } masks[] = {
     {0, WIRE_E_MALFORMED}, {EVENT_KEYS_CHANGED, 0},     {EVENT_TOKEN_CHANGED, 0},
-    {EVENT_ALL, 0},        {1u << 3, WIRE_E_MALFORMED}, {EVENT_ALL | 1u << 31, WIRE_E_MALFORMED},
+    {EVENT_ALL, 0},        {1u << 4, WIRE_E_MALFORMED}, {EVENT_ALL | 1u << 31, WIRE_E_MALFORMED},
 };
 
 static void test_event_that_is_not_of_one_kind_is_refused(void **state)
 {
-    static const uint32_t kinds[] = {0, EVENT_ALL, 1u << 3, 1u << 31};
+    static const uint32_t kinds[] = {0, EVENT_ALL, 1u << 4, 1u << 31};
     struct wire_writer *writer = *state;
     struct protocol_event msg;
 
@@ -153,6 +153,7 @@ static int parse_status_text(struct wire_writer *writer, struct wire_span text)
 
     protocol_status_reply_begin_tokens(writer, &mark);
     protocol_status_reply_begin_refusals(writer, &mark);
+    protocol_status_reply_begin_readers(writer, &mark, (struct wire_span){0});
     return protocol_status_reply_end(writer, &mark) ||
            protocol_status_reply_parse(message_body(writer), &msg);
 }
@@ -166,6 +167,7 @@ static int parse_status_refusal(struct wire_writer *writer,
     protocol_status_reply_begin_tokens(writer, &mark);
     protocol_status_reply_begin_refusals(writer, &mark);
     protocol_status_reply_add_refusal(writer, refusal);
+    protocol_status_reply_begin_readers(writer, &mark, (struct wire_span){0});
     return protocol_status_reply_end(writer, &mark) ||
            protocol_status_reply_parse(message_body(writer), &msg);
 }
@@ -463,13 +465,14 @@ static int parse_status_with(struct wire_writer *writer,
     if (token)
         assert_true(protocol_status_reply_add_token(writer, &mark, token));
     protocol_status_reply_begin_refusals(writer, &mark);
+    protocol_status_reply_begin_readers(writer, &mark, (struct wire_span){0});
     assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
     return protocol_status_reply_parse(message_body(writer), &msg);
 }
 
 static void test_status_reply_with_module_state_outside_the_enum_is_refused(void **state)
 {
-    static const unsigned int states[] = {0, MODULE_STATE_FAILED + 1, UINT32_MAX};
+    static const unsigned int states[] = {0, MODULE_STATE_RELEASED + 1, UINT32_MAX};
 
     for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
         struct protocol_status_module module = {.state = (enum module_state)states[i]};
@@ -498,6 +501,7 @@ static int parse_status_with_refusals(struct wire_writer *writer, size_t count)
     protocol_status_reply_begin_refusals(writer, &mark);
     for (size_t i = 0; i < count; i++)
         protocol_status_reply_add_refusal(writer, &(struct protocol_status_refusal){.kind = 200});
+    protocol_status_reply_begin_readers(writer, &mark, (struct wire_span){0});
     assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
     return protocol_status_reply_parse(message_body(writer), &msg);
 }
@@ -511,6 +515,41 @@ static void test_status_reply_with_more_refusals_is_refused(void **state)
 {
     assert_int_equal(parse_status_with_refusals(*state, PROTOCOL_REFUSALS_MAX + 1),
                      WIRE_E_MALFORMED);
+}
+
+static int parse_status_with_readers(struct wire_writer *writer, size_t count, unsigned int number)
+{
+    struct protocol_status_reply msg = {0};
+    struct protocol_status_mark mark = protocol_status_reply_begin(writer, &msg);
+
+    protocol_status_reply_begin_tokens(writer, &mark);
+    protocol_status_reply_begin_refusals(writer, &mark);
+    protocol_status_reply_begin_readers(writer, &mark, (struct wire_span){0});
+    for (size_t i = 0; i < count; i++)
+        protocol_status_reply_add_reader(
+            writer, &(struct protocol_status_reader){.state = (enum reader_state)number});
+    assert_int_equal(protocol_status_reply_end(writer, &mark), 0);
+    return protocol_status_reply_parse(message_body(writer), &msg);
+}
+
+static void test_status_reply_with_more_readers_is_refused(void **state)
+{
+    assert_int_equal(
+        parse_status_with_readers(*state, PROTOCOL_READERS_MAX, READER_STATE_UNAVAILABLE), 0);
+    wire_writer_reset(*state);
+    assert_int_equal(
+        parse_status_with_readers(*state, PROTOCOL_READERS_MAX + 1, READER_STATE_UNAVAILABLE),
+        WIRE_E_MALFORMED);
+}
+
+static void test_status_reply_with_reader_state_outside_the_enum_is_refused(void **state)
+{
+    static const unsigned int states[] = {0, READER_STATE_UNAVAILABLE + 1, UINT32_MAX};
+
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        wire_writer_reset(*state);
+        assert_int_equal(parse_status_with_readers(*state, 1, states[i]), WIRE_E_MALFORMED);
+    }
 }
 
 static void test_status_reply_without_modules_and_tokens_is_accepted(void **state)
@@ -585,6 +624,8 @@ int main(void)
         MESSAGE_TEST(test_status_reply_with_token_state_outside_the_enum_is_refused),
         MESSAGE_TEST(test_status_reply_with_most_refusals_is_accepted),
         MESSAGE_TEST(test_status_reply_with_more_refusals_is_refused),
+        MESSAGE_TEST(test_status_reply_with_more_readers_is_refused),
+        MESSAGE_TEST(test_status_reply_with_reader_state_outside_the_enum_is_refused),
         MESSAGE_TEST(test_status_reply_without_modules_and_tokens_is_accepted),
         cmocka_unit_test(test_error_name_of_every_code),
         cmocka_unit_test(test_sign_kind_name_of_every_kind),

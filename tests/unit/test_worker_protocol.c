@@ -104,6 +104,18 @@ static void test_key_with_too_many_certificates_is_refused(void **state)
     assert_int_equal(worker_key_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
 }
 
+static void test_key_with_too_many_schemes_is_refused(void **state)
+{
+    struct worker_key key = {.type = KEY_TYPE_EC, .scheme_count = SCHEMES_MAX};
+
+    assert_int_equal(parse_key(*state, &key), 0);
+    /* The count stands after type, number, token, type, bits and two booleans. */
+    struct wire_writer *writer = *state;
+    writer->data[WIRE_HEADER_LEN + 1 + 4 * 4 + 2 + 3] = SCHEMES_MAX + 1;
+    assert_int_equal(worker_key_parse(message_body(writer), &(struct worker_key){0}),
+                     WIRE_E_MALFORMED);
+}
+
 static void test_token_with_text_that_is_not_utf8_is_refused(void **state)
 {
     struct wire_writer *writer = *state;
@@ -162,6 +174,7 @@ int main(void)
         MESSAGE_TEST(test_key_with_type_outside_the_enum_is_refused),
         MESSAGE_TEST(test_key_with_long_fields_is_refused),
         MESSAGE_TEST(test_key_with_too_many_certificates_is_refused),
+        MESSAGE_TEST(test_key_with_too_many_schemes_is_refused),
         MESSAGE_TEST(test_token_with_text_that_is_not_utf8_is_refused),
         MESSAGE_TEST(test_reply_with_unknown_result_is_refused),
         MESSAGE_TEST(test_reply_with_signature_over_the_cap_is_refused),

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for people; see hold.h. */
+#include "agent/hold.h"
+
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/connection.h"
+#include "agent/module.h"
+#include "agent/sign_request.h"
+#include "common/clock.h"
+#include "common/escape.h"
+#include "common/log.h"
+
+#define HOLD_PROGRAM_SIZE 256u
+
+bool hold_is_held(const struct sign_request *request)
+{
+    return request->hold.code != 0;
+}
+
+/* "curl (pid 4711)", escaped. */
+static void hold_name_program(const struct peer *peer, char text[static HOLD_PROGRAM_SIZE])
+{
+    const char *slash = peer->exe ? strrchr(peer->exe, '/') : NULL;
+    char name[HOLD_PROGRAM_SIZE / 2];
+
+    (void)escape_cstring(slash && slash[1] ? slash + 1 : "a program", name, sizeof(name));
+    (void)snprintf(text, HOLD_PROGRAM_SIZE, "%s (pid %d)", name, (int)peer->pid);
+}
+
+/* One notice for all that wait for one thing of one token. */
+static char *hold_make_reason(const struct worker_token *token, enum protocol_error_code code)
+{
+    char *reason = NULL;
+
+    if (asprintf(&reason, "hold %s %.*s %.*s", protocol_error_name(code), (int)token->serial.len,
+                 (const char *)token->serial.data, (int)token->label.len,
+                 (const char *)token->label.data) < 0)
+        return NULL;
+    return reason;
+}
+
+/* @why is escaped already, like all that is shown to clients. */
+static char *hold_make_text(const struct sign_request *request, const char *why)
+{
+    char program[HOLD_PROGRAM_SIZE];
+    char key[HOLD_PROGRAM_SIZE];
+    char *text = NULL;
+
+    hold_name_program(request->peer, program);
+    if (asprintf(&text, "%s waits to use key %s: %s", program,
+                 escape_cstring(request->key_name, key, sizeof(key)), why) < 0)
+        return NULL;
+    return text;
+}
+
+static void hold_clear(struct hold *hold)
+{
+    free(hold->reason);
+    free(hold->text);
+    *hold = (struct hold){0};
+}
+
+static bool hold_is_wanted(const struct sign_request *request, enum protocol_error_code code)
+{
+    const struct agent *agent = request->agent;
+
+    if (code != PROTOCOL_E_TOKEN_GONE && code != PROTOCOL_E_LOCKED)
+        return false;
+    return request->request.connection && !request->is_answered && agent->config->wait_ms > 0 &&
+           !agent->is_stopping && agent_person_is_told(agent);
+}
+
+/* Another request waits for the same. */
+static bool hold_has_another(const struct sign_request *request, const char *reason)
+{
+    list_for_each (link, &request->agent->sign_requests) {
+        const struct sign_request *other = list_entry(link, struct sign_request, link);
+        if (other != request && hold_is_held(other) && strcmp(other->hold.reason, reason) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool hold_begin(struct sign_request *request, const struct keyring_key *key,
+                enum protocol_error_code code, const char *text)
+{
+    struct hold hold = {.code = code};
+
+    if (!hold_is_wanted(request, code))
+        return false;
+    hold.until_ms = clock_monotonic_ms() + request->agent->config->wait_ms;
+    hold.reason = hold_make_reason(key->token, code);
+    hold.text = hold_make_text(request, text);
+    if (!hold.reason || !hold.text) {
+        hold_clear(&hold);
+        return false;
+    }
+    request->hold = hold;
+    request->module = NULL;
+    request->item.line = NULL;
+    log_info("%s", hold.text);
+    if (!hold_has_another(request, hold.reason))
+        agent_tell_waiting(request->agent, hold.reason, request->key_name, hold.text);
+    agent_watch(request->agent);
+    return true;
+}
+
+void hold_end(struct sign_request *request)
+{
+    if (!hold_is_held(request))
+        return;
+    if (!hold_has_another(request, request->hold.reason))
+        agent_tell_waiting_over(request->agent, request->hold.reason, request->key_name);
+    hold_clear(&request->hold);
+}
+
+void hold_check_limit(struct sign_request *request, uint64_t now_ms)
+{
+    char text[PROTOCOL_TEXT_MAX];
+
+    if (!hold_is_held(request) || now_ms < request->hold.until_ms)
+        return;
+    (void)snprintf(text, sizeof(text), "nobody came within %u s: %.900s",
+                   request->agent->config->wait_ms / 1000, request->hold.text);
+    sign_request_fail(request, request->hold.code, text);
+}
+
+/* What is waited for may have changed: absent before, locked now. */
+static void hold_change(struct sign_request *request, const struct keyring_key *key,
+                        enum protocol_error_code code, const char *text)
+{
+    uint64_t until_ms = request->hold.until_ms;
+
+    hold_end(request);
+    if (!hold_begin(request, key, code, text)) {
+        sign_request_fail(request, code, text);
+        return;
+    }
+    request->hold.until_ms = until_ms;
+    request->hold.round = request->agent->hold_round;
+}
+
+static void hold_review(struct sign_request *request)
+{
+    const struct keyring_key *key = keyring_find(request->agent->keyring, request->key_hash);
+    const char *text = NULL;
+
+    /* Its module may be gone or be starting anew: the limit ends the wait. */
+    if (!key)
+        return;
+    enum protocol_error_code code = module_admit(key->module, key, &text);
+    if (code == PROTOCOL_E_BUSY || code == request->hold.code)
+        return;
+    if (code == 0)
+        sign_request_enqueue(request, key->module);
+    else
+        hold_change(request, key, code, text);
+}
+
+/* The first held request that was not looked at in this round. */
+static struct sign_request *hold_next(const struct agent *agent)
+{
+    list_for_each (link, &agent->sign_requests) {
+        struct sign_request *request = list_entry(link, struct sign_request, link);
+        if (hold_is_held(request) && request->hold.round != agent->hold_round)
+            return request;
+    }
+    return NULL;
+}
+
+static int hold_handle_review(sd_event_source *source, void *userdata)
+{
+    struct agent *agent = userdata;
+    struct sign_request *request = NULL;
+
+    (void)source;
+    agent->hold_round++;
+    while ((request = hold_next(agent))) {
+        request->hold.round = agent->hold_round;
+        hold_review(request);
+    }
+    agent_free_retired(agent);
+    return 0;
+}
+
+void hold_review_soon(struct agent *agent)
+{
+    int r = sd_event_source_set_enabled(agent->hold_review, SD_EVENT_ONESHOT);
+
+    if (r < 0)
+        log_error("cannot schedule a look at the waiting requests: %s", strerror(-r));
+}
+
+void hold_fail_all(struct agent *agent)
+{
+    list_for_each_safe (link, &agent->sign_requests) {
+        struct sign_request *request = list_entry(link, struct sign_request, link);
+        if (hold_is_held(request))
+            sign_request_fail(request, PROTOCOL_E_BUSY, "the agent is ending");
+    }
+}
+
+int hold_init(struct agent *agent)
+{
+    int r = sd_event_add_defer(agent->event, &agent->hold_review, hold_handle_review, agent);
+
+    if (r >= 0)
+        r = sd_event_source_set_enabled(agent->hold_review, SD_EVENT_OFF);
+    return r < 0 ? r : 0;
+}
+
+void hold_deinit(struct agent *agent)
+{
+    agent->hold_review = sd_event_source_disable_unref(agent->hold_review);
+}
