@@ -7,6 +7,7 @@ back: the directory is how it comes from its maker.
 """
 
 import base64
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,14 @@ class Identity:
     tries: int = 3
     puk_tries: int = 3
     yubikey: str = ""  # version of its firmware; "": any maker's card
+
+
+def guid(identity):
+    """The number of the card in its CHUID; SP 800-73-4 part 1 section 3.4.1.
+
+    Twice the same half: a PKCS#11 serial number has room for one of them, and any will do.
+    """
+    return 2 * hashlib.sha256(b"guid %d" % identity.serial).digest()[:8]
 
 
 def write_identity(directory, identity):

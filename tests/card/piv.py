@@ -5,9 +5,8 @@ Spec: SP 800-73-4 part 1 (data objects), part 2 (commands).
 """
 
 import collections
-import hashlib
 
-from . import tlv
+from . import files, tlv
 from .apdu import Response, Status
 from .secret import SIZE, Secret
 
@@ -77,7 +76,7 @@ class Piv:
     # ---- data
 
     def _objects(self):
-        guid = hashlib.sha256(b"guid %d" % self.identity.serial).digest()[:16]
+        guid = files.guid(self.identity)
         fasc_n = bytes.fromhex("d4e739da739ced39ce739d836858210842108421c84210c3eb")
         objects = {
             _CHUID: tlv.encode(0x30, fasc_n) + tlv.encode(0x34, guid) +

@@ -127,6 +127,11 @@ class Pcscd:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.ipc / "pcscd.comm")) == 0
 
+    def ensure_started(self):
+        """For clean-up after a test that stopped it."""
+        if self.process.poll() is not None:
+            self.start()
+
     def kill(self):
         """As a crash: its socket and its process number stay behind."""
         self._end(signal.SIGKILL)
@@ -381,15 +386,25 @@ class Card:
     def module(self):
         return YKCS11 if self.identity.yubikey else OPENSC
 
-    def config(self, module="card", path=None, pin=None, uri="pkcs11:", environment=(), **options):
+    @property
+    def token_serial(self):
+        """As its module shows it: a YubiKey's number, or half of the GUID."""
+        if self.identity.yubikey:
+            return str(self.identity.serial)
+        return files.guid(self.identity)[:8].hex()
+
+    def config(self, module="card", path=None, pin=None, environment=(), **options):
         """[module] and [token] sections. @path: of another module. @pin: value of `pin =`."""
         variables = [f"{name}={value}" for name, value in self.pcscd.environment.items()]
         lines = [f"[module {module}]", f"path = {path or self.module}",
                  *(f"environment = {variable}" for variable in (*variables, *environment))]
         lines += [f"{name.replace('_', '-')} = {value}" for name, value in options.items()]
-        lines += [f"[token {module}]", f"uri = {uri}",
-                  f"pin = {pin or f'file:{self.pin_file}'}", ""]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.token_config(pin)])
+
+    def token_config(self, pin=None):
+        """The [token] section alone, for a card beside another behind one module."""
+        return f"[token {self.name}]\nuri = pkcs11:serial={self.token_serial}\n" \
+               f"pin = {pin or f'file:{self.pin_file}'}\n"
 
     def tool(self, *args, login=False):
         """pkcs11-tool with the card's module."""
