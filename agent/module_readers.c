@@ -354,8 +354,9 @@ static bool module_shows_card(const struct module *module, const struct reader *
     return false;
 }
 
-const struct module *module_readers_first(const struct module *module,
-                                          const struct worker_token *token)
+/* The first one that can serve the card, of those before @module, or of all. */
+static const struct module *module_find_first(const struct module *module,
+                                              const struct worker_token *token, bool of_all)
 {
     const struct reader *reader = module->uses_pcsc ? module_reader_of(module, token) : NULL;
     const struct module *first = NULL;
@@ -364,12 +365,18 @@ const struct module *module_readers_first(const struct module *module,
         return NULL;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);
-        bool is_before = module_rank(other) < module_rank(module) || !module_can_serve(module);
+        bool is_meant = of_all || module_rank(other) < module_rank(module);
         bool is_better = !first || module_rank(other) < module_rank(first);
-        if (other != module && is_before && is_better && module_shows_card(other, reader))
+        if (other != module && is_meant && is_better && module_shows_card(other, reader))
             first = other;
     }
     return first;
+}
+
+const struct module *module_readers_first(const struct module *module,
+                                          const struct worker_token *token)
+{
+    return module_find_first(module, token, !module_can_serve(module));
 }
 
 const struct module *module_readers_also(const struct module *module,
@@ -398,7 +405,8 @@ bool module_readers_may_login(const struct module *module, const struct worker_t
             module_rank(other) < module_rank(module))
             return false;
     }
-    return !module_readers_first(module, token);
+    /* One that comes back logs in, whoever has served meanwhile. */
+    return !module_find_first(module, token, false);
 }
 
 static bool module_shares_card(const struct module *module)
