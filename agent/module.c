@@ -358,30 +358,6 @@ static bool module_start_went_wrong(const struct module *module, const struct wo
            !module_misses_token(module, module->inventory);
 }
 
-static void module_on_inventory(struct worker *worker, void *userdata)
-{
-    struct module *module = userdata;
-
-    module_readers_take(module, worker);
-    if (module_start_went_wrong(module, worker)) {
-        log_warning("%s: a worker started without a token that others see; starting it again",
-                    module_get_name(module));
-        worker_kill(worker, WORKER_END_CRASH);
-        return;
-    }
-    /* Before the logins not all keys are there: the picture of a ready sibling is better. */
-    if (!module_first_worker(module, WORKER_STATE_READY))
-        module_take_inventory(module, worker);
-    if (worker->state == WORKER_STATE_LOADING)
-        worker_set_state(worker, WORKER_STATE_LOGIN);
-    if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
-        return;
-    if (module_login_step(module, worker))
-        return;
-    module_worker_is_ready(module, worker);
-    module_pump(module);
-}
-
 /* Whose turn is it to log in? Called when there may be a next one. */
 static void module_advance_logins(struct module *module)
 {
@@ -401,6 +377,36 @@ void module_login_again(struct module *module)
     list_for_each (link, &module->workers)
         list_entry(link, struct worker, link)->login_next = 0;
     module_advance_logins(module);
+}
+
+static void module_on_inventory(struct worker *worker, void *userdata)
+{
+    struct module *module = userdata;
+
+    module_readers_take(module, worker);
+    if (module_start_went_wrong(module, worker)) {
+        log_warning("%s: a worker started without a token that others see; starting it again",
+                    module_get_name(module));
+        worker_kill(worker, WORKER_END_CRASH);
+        return;
+    }
+    /* Before the logins not all keys are there: the picture of a ready sibling is better. */
+    if (!module_first_worker(module, WORKER_STATE_READY))
+        module_take_inventory(module, worker);
+    if (worker->state == WORKER_STATE_LOADING)
+        worker_set_state(worker, WORKER_STATE_LOGIN);
+    if (worker->state == WORKER_STATE_READY && !worker->login_is_pending) {
+        module_take_inventory(module, worker);
+        agent_keys_changed(module->agent);
+        module_login_again(module);
+        module_pump(module);
+    }
+    if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
+        return;
+    if (module_login_step(module, worker))
+        return;
+    module_worker_is_ready(module, worker);
+    module_pump(module);
 }
 
 static void module_on_login_reply(struct worker *worker, const struct worker_reply *reply,
@@ -530,7 +536,7 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         is_busy |= worker->state != WORKER_STATE_READY || worker->in_flight > 0 ||
-                   worker->login_is_pending;
+                   worker->login_is_pending || worker->look_since_ms > 0;
         /* A PIN source may ask a person: nobody else waits for that. */
         if (worker->state == WORKER_STATE_LOGIN &&
             clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))

@@ -86,6 +86,18 @@ static bool module_take_out(struct inventory **inventory, const struct module_go
     return true;
 }
 
+/* Has a worker look for itself, where that is better than to replace it. */
+static void module_look_in(struct module *module, struct worker *worker)
+{
+    /* What it has seen is then as old as this question. */
+    worker->generation = readers_generation(module->agent->readers);
+    int r = worker_send_look(worker);
+    if (r)
+        log_error("%s: worker pid %d cannot be asked for its tokens: %s", module_get_name(module),
+                  (int)worker->pid, r < 0 ? strerror(-r) : "it does not fit one message");
+    agent_watch(module->agent);
+}
+
 /* Replaces a worker, unless a login would be lost with it that only a person could make again. */
 static void module_replace(struct module *module, struct worker *worker)
 {
@@ -187,6 +199,15 @@ static bool module_worker_misses_card(const struct module *module, const struct 
     return false;
 }
 
+/* A fresh worker sees it surely; but a login that a person typed is worth to be kept. */
+static void module_look_for_card(struct module *module, struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_READY && module_login_is_typed(module, worker))
+        module_look_in(module, worker);
+    else
+        module_replace(module, worker);
+}
+
 void module_readers_changed(struct module *module)
 {
     if (!module->uses_pcsc || module->is_leaving)
@@ -196,7 +217,7 @@ void module_readers_changed(struct module *module)
         struct worker *worker = list_entry(link, struct worker, link);
         module_readers_clear_worker(module, worker);
         if (worker->state == WORKER_STATE_READY && module_worker_misses_card(module, worker))
-            module_replace(module, worker);
+            module_look_for_card(module, worker);
     }
     if (has_changed)
         agent_keys_changed(module->agent);
@@ -264,7 +285,7 @@ void module_readers_check(struct module *module, struct worker *worker)
     if (!module->uses_pcsc)
         return;
     if (module_worker_misses_card(module, worker))
-        module_replace(module, worker);
+        module_look_for_card(module, worker);
     else if (module_readers_has_riddle(module->agent))
         readers_restart(module->agent->readers);
 }

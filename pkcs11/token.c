@@ -44,28 +44,36 @@ static CK_RV token_init(struct token *token)
     return rv;
 }
 
+struct token *token_list_add(const struct module *module, CK_SLOT_ID slot_id, struct token *tokens,
+                             size_t *count)
+{
+    struct token *token = &tokens[*count];
+
+    if (*count == WORKER_TOKENS_MAX)
+        return NULL;
+    *token = (struct token){.calls = module->calls, .slot_id = slot_id, .number = (uint32_t)*count};
+    CK_RV rv = token_init(token);
+    if (rv != CKR_OK)
+        log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id, ckr_name(rv),
+                    rv);
+    if (rv != CKR_OK || !(token->info.flags & CKF_TOKEN_INITIALIZED))
+        return NULL;
+    (*count)++;
+    return token;
+}
+
 int token_list_new(const struct module *module, struct token **ret_tokens, size_t *ret_count)
 {
-    struct token *tokens = calloc(module->slot_count + 1, sizeof(*tokens));
+    /* Room for those that come later; memory that is not touched costs nothing. */
+    struct token *tokens = calloc(WORKER_TOKENS_MAX + 1, sizeof(*tokens));
     size_t count = 0;
 
     if (!tokens)
         return -ENOMEM;
-    for (unsigned int i = 0; i < module->slot_count && count < WORKER_TOKENS_MAX; i++) {
+    for (unsigned int i = 0; i < module->slot_count; i++) {
         PKCS11_SLOT *slot = &module->slots[i];
-        struct token *token = &tokens[count];
-
-        if (!slot->token || !slot->token->initialized)
-            continue;
-        *token = (struct token){.calls = module->calls,
-                                .slot_id = PKCS11_get_slotid_from_slot(slot),
-                                .number = (uint32_t)count};
-        CK_RV rv = token_init(token);
-        if (rv == CKR_OK)
-            count++;
-        else
-            log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id,
-                        ckr_name(rv), rv);
+        if (slot->token && slot->token->initialized)
+            (void)token_list_add(module, PKCS11_get_slotid_from_slot(slot), tokens, &count);
     }
     *ret_tokens = tokens;
     *ret_count = count;

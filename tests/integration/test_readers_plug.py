@@ -8,7 +8,7 @@ from faults import P11FAULT
 from harness import Code, KeyState, main, poll_until
 from pcsc import GENERIC, OPENSC, YUBIKEY
 from reader_rows import PROMISE, SECOND, ReadersTest
-from wire import ReaderState
+from wire import ReaderState, TokenState
 
 OTHER = "Other Reader"
 
@@ -17,13 +17,16 @@ class PlugRows:
     """For each module that sees cards."""
 
     READER = GENERIC
+    SECOND = OTHER
     VERSION = ""
 
-    def start(self, **options):
-        self.the_pcscd = self.pcscd([self.READER], **options)
+    def start(self, polled=False, pin=None):
+        self.the_pcscd = self.pcscd([self.READER], polled=polled)
         self.the_card = self.card(self.the_pcscd, name="first", yubikey=self.VERSION)
         self.the_card.insert()
-        agent = self.serve(self.the_card.config(), env=self.the_pcscd.environment, keys=1)
+        agent = self.serve(self.the_card.config(pin=pin), env=self.the_pcscd.environment,
+                           keys=None if pin else 1)
+        agent.wait_for(lambda status: status.tokens, what="the token")
         self.wait_reader(agent, self.READER, ReaderState.IN_USE)
         return agent
 
@@ -106,6 +109,51 @@ class PlugRows:
                    self.listed(agent)[self.key().hash].state == KeyState.ABSENT, what="absent")
 
 
+    def unlock(self, agent, card, serial):
+        with agent.connect() as client:
+            client.unlock(card.identity.pin, serial)
+
+    def test_typed_login_survives_that_another_card_goes_and_comes(self):
+        pcscd = self.pcscd([self.READER, self.SECOND])
+        kept = self.card(pcscd, name="kept", yubikey=self.VERSION)
+        other = self.card(pcscd, name="other", yubikey=self.VERSION)
+        kept.insert(self.READER)
+        agent = self.serve(kept.config(pin="ask"), env=pcscd.environment)
+        serial = agent.wait_for(lambda status: status.tokens).tokens[0].serial
+        self.unlock(agent, kept, serial)
+        self.sign(agent, kept.keys["9a"])
+        worker = agent.workers()
+        events = self.subscribe(agent)
+        for _ in range(2):
+            other.insert(self.SECOND)
+            self.wait_event(events, "inserted")
+            self.sign(agent, kept.keys["9a"])
+            tokens = {t.serial: t.state for t in agent.status().tokens}
+            self.assertEqual(tokens.pop(serial), TokenState.READY)
+            self.assertEqual(list(tokens.values()), [TokenState.LOCKED])
+            self.unlock(agent, other, list(tokens)[0])
+            self.sign(agent, other.keys["9a"])
+            other.remove()
+            self.wait_event(events, "removed")
+            self.sign(agent, kept.keys["9a"])
+            self.assertEqual([t.serial for t in agent.status().tokens], [serial])
+        self.assertEqual(agent.workers(), worker)
+
+    def test_typed_login_ends_with_its_card(self):
+        agent = self.start(pin="ask")
+        serial = agent.status().tokens[0].serial
+        self.unlock(agent, self.the_card, serial)
+        self.sign(agent, self.key())
+        events = self.subscribe(agent)
+        self.the_card.remove()
+        self.wait_event(events, "removed")
+        self.the_card.insert()
+        self.wait_event(events, "inserted")
+        self.assertEqual([t.state for t in agent.status().tokens], [TokenState.LOCKED])
+        self.unlock(agent, self.the_card, serial)
+        self.sign(agent, self.key())
+
+
 class TestOpensc(PlugRows, ReadersTest):
     def test_call_that_does_not_come_back_is_ended_a_second_after_the_removal(self):
         pcscd = self.pcscd()
@@ -147,25 +195,6 @@ class TestOpensc(PlugRows, ReadersTest):
         self.the_card.insert()
         self.assert_recovers(agent, self.key())
 
-    def test_typed_login_survives_that_another_card_goes(self):
-        pcscd = self.pcscd([GENERIC, OTHER])
-        kept, other = self.card(pcscd, name="kept"), self.card(pcscd, name="other")
-        kept.insert(GENERIC)
-        other.insert(OTHER)
-        agent = self.serve(kept.config(pin="ask"), env=pcscd.environment)
-        agent.wait_for(lambda status: len(status.tokens) == 2)
-        serial = next(t.serial for t in agent.status().tokens if "kept" in t.label)
-        with agent.connect() as client:
-            client.unlock(kept.identity.pin, serial)
-        self.sign(agent, kept.keys["9a"])
-        worker = agent.workers()
-        events = self.subscribe(agent)
-        other.remove()
-        self.wait_event(events, "removed")
-        self.sign(agent, kept.keys["9a"])
-        self.assertEqual(agent.workers(), worker)
-        self.assertEqual([t.serial for t in agent.status().tokens], [serial])
-
     def test_no_pcscd_yet(self):
         """Nothing is asked of it again and again; it is seen when it comes."""
         pcscd = self.pcscd()
@@ -199,6 +228,7 @@ class TestOpensc(PlugRows, ReadersTest):
 
 class TestYubikey(PlugRows, ReadersTest):
     READER = YUBIKEY
+    SECOND = YUBIKEY + " two"
     VERSION = "5.4.3"
 
 
