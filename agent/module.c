@@ -358,27 +358,6 @@ static bool module_start_went_wrong(const struct module *module, const struct wo
            !module_misses_token(module, module->inventory);
 }
 
-/* Whose turn is it to log in? Called when there may be a next one. */
-static void module_advance_logins(struct module *module)
-{
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        bool is_starting = worker->state == WORKER_STATE_LOGIN;
-        if (!is_starting && worker->state != WORKER_STATE_READY)
-            continue;
-        if (!module_login_step(module, worker) && is_starting)
-            module_worker_is_ready(module, worker);
-    }
-}
-
-/* Sources may be asked that were not before. */
-void module_login_again(struct module *module)
-{
-    list_for_each (link, &module->workers)
-        list_entry(link, struct worker, link)->login_next = 0;
-    module_advance_logins(module);
-}
-
 static void module_on_inventory(struct worker *worker, void *userdata)
 {
     struct module *module = userdata;
@@ -407,6 +386,27 @@ static void module_on_inventory(struct worker *worker, void *userdata)
         return;
     module_worker_is_ready(module, worker);
     module_pump(module);
+}
+
+/* Whose turn is it to log in? Called when there may be a next one. */
+static void module_advance_logins(struct module *module)
+{
+    list_for_each (link, &module->workers) {
+        struct worker *worker = list_entry(link, struct worker, link);
+        bool is_starting = worker->state == WORKER_STATE_LOGIN;
+        if (!is_starting && worker->state != WORKER_STATE_READY)
+            continue;
+        if (!module_login_step(module, worker) && is_starting)
+            module_worker_is_ready(module, worker);
+    }
+}
+
+/* Sources may be asked that were not before. */
+void module_login_again(struct module *module)
+{
+    list_for_each (link, &module->workers)
+        list_entry(link, struct worker, link)->login_next = 0;
+    module_advance_logins(module);
 }
 
 static void module_on_login_reply(struct worker *worker, const struct worker_reply *reply,

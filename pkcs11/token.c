@@ -44,24 +44,6 @@ static CK_RV token_init(struct token *token)
     return rv;
 }
 
-struct token *token_list_add(const struct module *module, CK_SLOT_ID slot_id, struct token *tokens,
-                             size_t *count)
-{
-    struct token *token = &tokens[*count];
-
-    if (*count == WORKER_TOKENS_MAX)
-        return NULL;
-    *token = (struct token){.calls = module->calls, .slot_id = slot_id, .number = (uint32_t)*count};
-    CK_RV rv = token_init(token);
-    if (rv != CKR_OK)
-        log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id, ckr_name(rv),
-                    rv);
-    if (rv != CKR_OK || !(token->info.flags & CKF_TOKEN_INITIALIZED))
-        return NULL;
-    (*count)++;
-    return token;
-}
-
 int token_list_new(const struct module *module, struct token **ret_tokens, size_t *ret_count)
 {
     /* Room for those that come later; memory that is not touched costs nothing. */
@@ -70,10 +52,21 @@ int token_list_new(const struct module *module, struct token **ret_tokens, size_
 
     if (!tokens)
         return -ENOMEM;
-    for (unsigned int i = 0; i < module->slot_count; i++) {
+    for (unsigned int i = 0; i < module->slot_count && count < WORKER_TOKENS_MAX; i++) {
         PKCS11_SLOT *slot = &module->slots[i];
-        if (slot->token && slot->token->initialized)
-            (void)token_list_add(module, PKCS11_get_slotid_from_slot(slot), tokens, &count);
+        struct token *token = &tokens[count];
+
+        if (!slot->token || !slot->token->initialized)
+            continue;
+        *token = (struct token){.calls = module->calls,
+                                .slot_id = PKCS11_get_slotid_from_slot(slot),
+                                .number = (uint32_t)count};
+        CK_RV rv = token_init(token);
+        if (rv == CKR_OK)
+            count++;
+        else
+            log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id,
+                        ckr_name(rv), rv);
     }
     *ret_tokens = tokens;
     *ret_count = count;
@@ -156,4 +149,22 @@ uint32_t token_flags(const struct token *token)
 bool token_needs_login(const struct token *token)
 {
     return (token->info.flags & CKF_LOGIN_REQUIRED) && !token->logged_in;
+}
+
+struct token *token_list_add(const struct module *module, CK_SLOT_ID slot_id, struct token *tokens,
+                             size_t *count)
+{
+    struct token *token = &tokens[*count];
+
+    if (*count == WORKER_TOKENS_MAX)
+        return NULL;
+    *token = (struct token){.calls = module->calls, .slot_id = slot_id, .number = (uint32_t)*count};
+    CK_RV rv = token_init(token);
+    if (rv != CKR_OK)
+        log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id, ckr_name(rv),
+                    rv);
+    if (rv != CKR_OK || !(token->info.flags & CKF_TOKEN_INITIALIZED))
+        return NULL;
+    (*count)++;
+    return token;
 }
