@@ -88,9 +88,8 @@ static bool hold_has_another(const struct sign_request *request, const char *rea
 static bool hold_ask(const struct sign_request *request, const struct keyring_key *key,
                      enum protocol_error_code *code, const char **text)
 {
-    const struct prompt_context context = {.pid = request->peer->pid,
-                                           .program = request->peer->exe,
-                                           .key = request->key_name};
+    const struct prompt_context context = {
+        .pid = request->peer->pid, .program = request->peer->exe, .key = request->key_name};
     enum protocol_error_code why = PROTOCOL_E_LOCKED;
     const char *obstacle = NULL;
 

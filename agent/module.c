@@ -405,10 +405,12 @@ static void module_on_inventory(struct worker *worker, void *userdata)
         module_take_inventory(module, worker);
     if (worker->state == WORKER_STATE_LOADING)
         worker_set_state(worker, WORKER_STATE_LOGIN);
-    /* In between: what its keys can do is less than it had said. */
+    /* In between: its keys can do less than it had said, or it was asked to look again. */
     if (worker->state == WORKER_STATE_READY && !worker->login_is_pending) {
         module_take_inventory(module, worker);
         agent_keys_changed(module->agent);
+        module_login_again(module);
+        module_pump(module);
     }
     if (worker->state != WORKER_STATE_LOGIN || worker->login_is_pending)
         return;
@@ -566,7 +568,7 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         is_busy |= worker->state != WORKER_STATE_READY || worker->in_flight > 0 ||
-                   worker->login_is_pending;
+                   worker->login_is_pending || worker->look_since_ms > 0;
         /* A PIN source may ask a person: nobody else waits for that. */
         if (worker->state == WORKER_STATE_LOGIN &&
             clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))

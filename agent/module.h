@@ -59,15 +59,15 @@ struct module {
     struct module_pin *login_pin;           /* what it logs in with */
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
-    sd_event_source *release; /* the end of an idle time */
-    uint64_t used_ms;         /* when it was last asked for something */
-    uint64_t started_ms;      /* when its last worker was started */
-    bool has_declined;        /* that worker said why the module cannot be used now */
-    sd_event_source *keep_timer; /* the limits of kept PINs */
+    sd_event_source *release;             /* the end of an idle time */
+    uint64_t used_ms;                     /* when it was last asked for something */
+    uint64_t started_ms;                  /* when its last worker was started */
+    bool has_declined;                    /* that worker said why the module cannot be used now */
+    sd_event_source *keep_timer;          /* the limits of kept PINs */
     sd_event_source *context_next;        /* opens the next dialog of those below; NULL: none yet */
     struct list context_requests;         /* sign requests that wait for a dialog of their own */
     struct sign_request *context_request; /* whose dialog stands; NULL: none */
-    unsigned int failures; /* in a row, without a signature between them */
+    unsigned int failures;                /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
     bool uses_pcsc;       /* its tokens come and go with readers */

@@ -86,6 +86,18 @@ static bool module_take_out(struct inventory **inventory, const struct module_go
     return true;
 }
 
+/* Has a worker look for itself, where that is better than to replace it. */
+static void module_look_in(struct module *module, struct worker *worker)
+{
+    /* What it has seen is then as old as this question. */
+    worker->generation = readers_generation(module->agent->readers);
+    int r = worker_send_look(worker);
+    if (r)
+        log_error("%s: worker pid %d cannot be asked for its tokens: %s", module_get_name(module),
+                  (int)worker->pid, r < 0 ? strerror(-r) : "it does not fit one message");
+    agent_watch(module->agent);
+}
+
 /* Replaces a worker, unless a login would be lost with it that only a person could make again. */
 static void module_replace(struct module *module, struct worker *worker)
 {
@@ -191,6 +203,15 @@ static bool module_worker_misses_card(const struct module *module, const struct 
     return false;
 }
 
+/* A fresh worker sees it surely; but a login that a person typed is worth to be kept. */
+static void module_look_for_card(struct module *module, struct worker *worker)
+{
+    if (worker->state == WORKER_STATE_READY && module_login_is_typed(module, worker))
+        module_look_in(module, worker);
+    else
+        module_replace(module, worker);
+}
+
 void module_readers_changed(struct module *module)
 {
     if (!module->uses_pcsc || module->is_leaving)
@@ -200,7 +221,7 @@ void module_readers_changed(struct module *module)
         struct worker *worker = list_entry(link, struct worker, link);
         module_readers_clear_worker(module, worker);
         if (worker->state == WORKER_STATE_READY && module_worker_misses_card(module, worker))
-            module_replace(module, worker);
+            module_look_for_card(module, worker);
     }
     if (has_changed)
         agent_keys_changed(module->agent);
@@ -268,7 +289,7 @@ void module_readers_check(struct module *module, struct worker *worker)
     if (!module->uses_pcsc)
         return;
     if (module_worker_misses_card(module, worker))
-        module_replace(module, worker);
+        module_look_for_card(module, worker);
     else if (module_readers_has_riddle(module->agent))
         readers_restart(module->agent->readers);
 }
@@ -358,8 +379,9 @@ static bool module_shows_card(const struct module *module, const struct reader *
     return false;
 }
 
-const struct module *module_readers_first(const struct module *module,
-                                          const struct worker_token *token)
+/* The first one that can serve the card, of those before @module, or of all. */
+static const struct module *module_find_first(const struct module *module,
+                                              const struct worker_token *token, bool of_all)
 {
     const struct reader *reader = module->uses_pcsc ? module_reader_of(module, token) : NULL;
     const struct module *first = NULL;
@@ -368,12 +390,18 @@ const struct module *module_readers_first(const struct module *module,
         return NULL;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);
-        bool is_before = module_rank(other) < module_rank(module) || !module_can_serve(module);
+        bool is_meant = of_all || module_rank(other) < module_rank(module);
         bool is_better = !first || module_rank(other) < module_rank(first);
-        if (other != module && is_before && is_better && module_shows_card(other, reader))
+        if (other != module && is_meant && is_better && module_shows_card(other, reader))
             first = other;
     }
     return first;
+}
+
+const struct module *module_readers_first(const struct module *module,
+                                          const struct worker_token *token)
+{
+    return module_find_first(module, token, !module_can_serve(module));
 }
 
 const struct module *module_readers_also(const struct module *module,
@@ -402,7 +430,8 @@ bool module_readers_may_login(const struct module *module, const struct worker_t
             module_rank(other) < module_rank(module))
             return false;
     }
-    return !module_readers_first(module, token);
+    /* One that comes back logs in, whoever has served meanwhile. */
+    return !module_find_first(module, token, false);
 }
 
 static bool module_shares_card(const struct module *module)

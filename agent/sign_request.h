@@ -42,7 +42,7 @@ struct sign_request {
     bool is_with_worker;
     uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
     bool is_told;          /* that it may wait for a touch */
-    bool is_answered; /* the client has its reply, or left; only the audit line is due */
+    bool is_answered;      /* the client has its reply, or left; only the audit line is due */
     /* Of an always-authenticate key; module_context.c. */
     struct pin_source *pin_source;
     struct list pin_link;        /* in its module's context_requests */

@@ -137,6 +137,7 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
     worker->threads = worker_count_threads(worker);
+    worker->look_since_ms = 0;
     worker->callbacks->inventory(worker, worker->userdata);
     return 0;
 }
@@ -567,6 +568,19 @@ int worker_send_logout(struct worker *worker, uint32_t token)
     return r;
 }
 
+int worker_send_look(struct worker *worker)
+{
+    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
+
+    wire_writer_init(&packet, WORKER_BUFFER_LEN);
+    int r = worker_empty_encode(&packet, WORKER_LOOK);
+    if (!r)
+        r = worker_send_packet(worker, &packet, -1);
+    if (!r)
+        worker->look_since_ms = clock_monotonic_ms();
+    return r;
+}
+
 bool worker_answers_soon(const struct worker *worker)
 {
     return worker->in_flight == 1 && worker->has_signed && worker->service_us < LOOKOUT_SOON_US;
@@ -721,6 +735,8 @@ bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
                clock_is_over(now_ms, worker->state_since_ms, WORKER_DISMISS_MS);
     if (worker->state == WORKER_STATE_LOADING &&
         clock_is_over(now_ms, worker->state_since_ms, timeout_ms))
+        return true;
+    if (worker->look_since_ms > 0 && clock_is_over(now_ms, worker->look_since_ms, timeout_ms))
         return true;
     if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))
         return true;

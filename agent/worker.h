@@ -68,8 +68,9 @@ struct worker {
     struct inventory *inventory; /* the last complete one; NULL before the first */
     struct inventory *collecting;
 
-    uint64_t generation;   /* of the readers when it was started; the owner's */
-    uint64_t card_gone_ms; /* since when it works with a card that is gone; 0: it does not */
+    uint64_t generation;    /* of the readers when it was started; the owner's */
+    uint64_t look_since_ms; /* when it was asked for an inventory; 0: it was not */
+    uint64_t card_gone_ms;  /* since when it works with a card that is gone; 0: it does not */
 
     bool login_is_pending;
     uint32_t login_seq;
@@ -140,6 +141,9 @@ int worker_send_discover(struct worker *worker) _must_check_;
 int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum worker_tries tries,
                       bool is_keypad, uint32_t timeout_ms) _must_check_;
 int worker_send_logout(struct worker *worker, uint32_t token) _must_check_;
+
+/** worker_send_look() - ask it for a new inventory: `inventory` follows, or its end. */
+int worker_send_look(struct worker *worker) _must_check_;
 
 /** worker_answers_soon() - within LOOKOUT_SOON_US, as far as its signatures so far tell. */
 bool worker_answers_soon(const struct worker *worker);

@@ -33,6 +33,7 @@ enum worker_type {
     WORKER_LOGOUT = 3,
     WORKER_SIGN = 4,
     WORKER_DISCOVER = 5,
+    WORKER_LOOK = 6, /* which tokens are there now? An inventory answers */
 
     /* worker to core */
     WORKER_TOKEN = 129,       /* one per token, after LOAD and after each login and logout */
@@ -233,7 +234,7 @@ struct worker_module {
 int worker_module_encode(struct wire_writer *writer, const struct worker_module *msg) _must_check_;
 int worker_module_parse(struct wire_span body, struct worker_module *ret_msg) _must_check_;
 
-/* DISCOVER and DISCOVER_END have no fields. */
+/* DISCOVER, DISCOVER_END and LOOK have no fields. */
 int worker_empty_encode(struct wire_writer *writer, uint8_t type) _must_check_;
 
 #endif

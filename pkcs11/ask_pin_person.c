@@ -16,7 +16,7 @@
 #define PERSON_ENVIRON_MAX (1024u * 1024u) /* bytes read of a program's environment */
 #define PERSON_VALUE_MAX 4096u
 #define PERSON_SYSTEM_QUESTIONS "/run/systemd/ask-password" /* where systemd's agents look */
-#define PERSON_SYSTEM_RUNS "/run/systemd/system" /* sd_booted(3) */
+#define PERSON_SYSTEM_RUNS "/run/systemd/system"            /* sd_booted(3) */
 #define PERSON_SYSTEM_PROGRAM "systemd-ask-password"
 
 /* Linux, Documentation/admin-guide/devices.txt */

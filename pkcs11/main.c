@@ -142,7 +142,8 @@ static void main_load(const struct worker_load *load)
     main_add_files(load);
     if (module_load(path, init_args, &worker.module, &failure))
         main_fail(&failure);
-    if (token_list_new(&worker.module, load->sessions, &worker.tokens, &worker.token_count))
+    worker.session_max = load->sessions;
+    if (token_list_new(&worker.module, worker.session_max, &worker.tokens, &worker.token_count))
         main_fail_memory();
     CK_RV rv = inventory_read_all(&worker);
     if (rv != CKR_OK) {

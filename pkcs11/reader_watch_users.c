@@ -39,14 +39,12 @@ static pid_t users_parent(pid_t pid)
 {
     _cleanup_fclose_ FILE *file = users_open(pid, "stat");
     char line[512];
-    int parent = 0;
 
     if (!file || !fgets(line, sizeof(line), file))
         return 0;
+    /* ") S 4711 ..." */
     const char *end = strrchr(line, ')');
-    if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
-        return 0;
-    return parent;
+    return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
 }
 
 static bool users_has_library(pid_t pid)
@@ -54,9 +52,8 @@ static bool users_has_library(pid_t pid)
     _cleanup_fclose_ FILE *file = users_open(pid, "maps");
     _cleanup_free_ char *line = NULL;
     size_t size = 0;
-    ssize_t len = 0;
 
-    while (file && (len = getline(&line, &size, file)) > 0) {
+    while (file && getline(&line, &size, file) > 0) {
         const char *path = strchr(line, '/');
         if (path && pcsc_is_library(path))
             return true;

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/lookout.h"
 #include "pkcs11/login.h"
+#include "pkcs11/look.h"
 
 /* A source writes its PIN at once; one that begins and then dawdles gets so long. */
 #define REQUEST_PIN_READ_MS 1000u
@@ -77,6 +78,13 @@ static int request_sign(struct signer *signer, struct wire_span body, int fd, un
     return signer_handle(signer, &msg, fd, pin_ms);
 }
 
+static int request_look(struct signer *signer, struct wire_span body, int fd, unsigned int pin_ms)
+{
+    (void)fd;
+    (void)pin_ms;
+    return body.len > 0 ? -EPROTO : look_handle(signer->worker, &signer->writer);
+}
+
 static const struct {
     uint8_t type;
     request_handler_fn handle;
@@ -84,6 +92,7 @@ static const struct {
     {WORKER_SIGN, request_sign},
     {WORKER_LOGIN, request_login},
     {WORKER_LOGOUT, request_logout},
+    {WORKER_LOOK, request_look},
 };
 
 static int request_run(struct signer *signer, struct wire_span packet, int fd, unsigned int pin_ms)

@@ -37,7 +37,8 @@ int signer_init(struct signer *signer, struct worker *worker)
 {
     *signer = (struct signer){.worker = worker};
     wire_writer_init(&signer->writer, LINK_PACKET_MAX);
-    signer->sessions = calloc(worker->token_count + 1, sizeof(*signer->sessions));
+    /* for tokens that come later, too */
+    signer->sessions = calloc(WORKER_TOKENS_MAX, sizeof(*signer->sessions));
     signer->packet = malloc(LINK_PACKET_MAX);
     return signer->sessions && signer->packet ? 0 : -ENOMEM;
 }

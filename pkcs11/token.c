@@ -44,32 +44,38 @@ static CK_RV token_init(struct token *token)
     return rv;
 }
 
+/* A token in a slot, as it is found; it is of use when it could be asked about itself. */
+static CK_RV token_make(const struct module *module, CK_SLOT_ID slot_id, size_t number,
+                        uint32_t session_max, struct token *ret_token)
+{
+    *ret_token = (struct token){.calls = module->calls,
+                                .slot_id = slot_id,
+                                .number = (uint32_t)number,
+                                .session_max = session_max,
+                                .session_lock = PTHREAD_MUTEX_INITIALIZER,
+                                .session_given = PTHREAD_COND_INITIALIZER};
+    CK_RV rv = token_init(ret_token);
+    if (rv != CKR_OK)
+        log_warning("the token in slot %lu is left out: %s (0x%lx)", slot_id, ckr_name(rv), rv);
+    return rv;
+}
+
 int token_list_new(const struct module *module, uint32_t session_max, struct token **ret_tokens,
                    size_t *ret_count)
 {
-    struct token *tokens = calloc(module->slot_count + 1, sizeof(*tokens));
+    /* Room for those that come later; memory that is not touched costs nothing. */
+    struct token *tokens = calloc(WORKER_TOKENS_MAX + 1, sizeof(*tokens));
     size_t count = 0;
 
     if (!tokens)
         return -ENOMEM;
     for (unsigned int i = 0; i < module->slot_count && count < WORKER_TOKENS_MAX; i++) {
         PKCS11_SLOT *slot = &module->slots[i];
-        struct token *token = &tokens[count];
 
-        if (!slot->token || !slot->token->initialized)
-            continue;
-        *token = (struct token){.calls = module->calls,
-                                .slot_id = PKCS11_get_slotid_from_slot(slot),
-                                .number = (uint32_t)count,
-                                .session_max = session_max,
-                                .session_lock = PTHREAD_MUTEX_INITIALIZER,
-                                .session_given = PTHREAD_COND_INITIALIZER};
-        CK_RV rv = token_init(token);
-        if (rv == CKR_OK)
+        if (slot->token && slot->token->initialized &&
+            token_make(module, PKCS11_get_slotid_from_slot(slot), count, session_max,
+                       &tokens[count]) == CKR_OK)
             count++;
-        else
-            log_warning("the token in slot %lu is left out: %s (0x%lx)", token->slot_id,
-                        ckr_name(rv), rv);
     }
     *ret_tokens = tokens;
     *ret_count = count;
@@ -184,4 +190,18 @@ uint32_t token_flags(const struct token *token)
 bool token_needs_login(const struct token *token)
 {
     return (token->info.flags & CKF_LOGIN_REQUIRED) && !token->logged_in;
+}
+
+struct token *token_list_add(const struct module *module, CK_SLOT_ID slot_id, uint32_t session_max,
+                             struct token *tokens, size_t *count)
+{
+    struct token *token = &tokens[*count];
+
+    if (*count == WORKER_TOKENS_MAX)
+        return NULL;
+    CK_RV rv = token_make(module, slot_id, *count, session_max, token);
+    if (rv != CKR_OK || !(token->info.flags & CKF_TOKEN_INITIALIZED))
+        return NULL;
+    (*count)++;
+    return token;
 }

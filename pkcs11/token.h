@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A token that was there when the worker started. Its number is its place in the list and never
+ * A token that was there when the worker looked. Its number is its place in the list and never
  * changes. Slots without a token and tokens that were never initialised are not in the list.
  */
 #ifndef MTLS_PKCS11_TOKEN_H
@@ -74,5 +74,16 @@ uint32_t token_flags(const struct token *token);
 
 /** token_needs_login() - private objects are not visible yet. */
 bool token_needs_login(const struct token *token);
+
+/**
+ * token_list_add() - a token that came later
+ * @session_max: as for token_list_new()
+ * @tokens:     of token_list_new(), which leaves room for WORKER_TOKENS_MAX
+ * @count:      of them; raised
+ *
+ * Return: the token, not yet readable; NULL: there is none that can be used, or no room.
+ */
+struct token *token_list_add(const struct module *module, CK_SLOT_ID slot_id, uint32_t session_max,
+                             struct token *tokens, size_t *count);
 
 #endif

@@ -20,6 +20,7 @@ struct worker {
     enum verify_mode verify;
     struct module module;
     struct cert_list files; /* certificates from the configuration */
+    uint32_t session_max;   /* with each token; 0: as many as the module gives */
 
     pthread_rwlock_t lock;
     struct token *tokens;

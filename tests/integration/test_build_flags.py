@@ -9,8 +9,8 @@ import unittest
 import harness
 from harness import BUILD_ROOT, needs_no_sanitizer
 
-FILES = ("agent/mtls-agent", "pkcs11/token-worker", "pkcs11/ask-pin", "client/cli/mtls",
-         "client/ssl/libmtls-agent.so.0", "client/ssl/mtls-agent/ssl.so",
+FILES = ("agent/mtls-agent", "pkcs11/token-worker", "pkcs11/ask-pin", "pkcs11/reader-watch",
+         "client/cli/mtls", "client/ssl/libmtls-agent.so.0", "client/ssl/mtls-agent/ssl.so",
          "client/mtls-agent/mtls-agent-crypto.so", "client/provider/mtls-agent.so")
 
 

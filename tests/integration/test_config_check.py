@@ -264,6 +264,10 @@ class TestValues(ConfigCheckTest):
                                                        "99999999999999999999s", "infinity"),
                                f"path = {MODULE}\n")
 
+    def test_release(self):
+        self.assert_bad_values("module m", "release", ("30", "0s", "no", "Never", "25h"),
+                               f"path = {MODULE}\n")
+
     def test_verify(self):
         self.assert_bad_values("module m", "verify", ("yes", "true", "Always"),
                                f"path = {MODULE}\n")

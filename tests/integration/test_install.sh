@@ -40,7 +40,7 @@ lib=$root/$(option libdir)
 sanitize=$(option b_sanitize)
 
 for file in bin/mtls-agent bin/mtls "$(option libexecdir)/mtls-agent/token-worker" \
-    "$(option libexecdir)/mtls-agent/ask-pin"; do
+    "$(option libexecdir)/mtls-agent/ask-pin" "$(option libexecdir)/mtls-agent/reader-watch"; do
     check "program $file" test -x "$root/$file"
 done
 for file in "$lib/libmtls-agent.so.0" "$lib/libmtls-agent.so" "$lib/pkgconfig/mtls-agent.pc" \
@@ -76,7 +76,8 @@ names_no_build_path() {
 check "no text file names the build directory" names_no_build_path
 
 elf=("$root/bin/mtls-agent" "$root/bin/mtls" "$root/$(option libexecdir)/mtls-agent/token-worker"
-    "$root/$(option libexecdir)/mtls-agent/ask-pin" "$lib/libmtls-agent.so.0" "$provider"
+    "$root/$(option libexecdir)/mtls-agent/ask-pin"
+    "$root/$(option libexecdir)/mtls-agent/reader-watch" "$lib/libmtls-agent.so.0" "$provider"
     "$lib/mtls-agent/mtls-agent-crypto.so")
 is_hardened() {
     local file=$1 headers dynamic

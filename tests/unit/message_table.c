@@ -252,6 +252,11 @@ static int sample_discover(struct wire_writer *writer)
     return worker_empty_encode(writer, WORKER_DISCOVER);
 }
 
+static int sample_look(struct wire_writer *writer)
+{
+    return worker_empty_encode(writer, WORKER_LOOK);
+}
+
 static int sample_token(struct wire_writer *writer)
 {
     return worker_token_encode(
@@ -442,7 +447,7 @@ static int recode_worker_reply(struct wire_span body, uint8_t type, struct wire_
     return worker_reply_encode(writer, type, &msg) ? MESSAGE_E_ENCODE : 0;
 }
 
-/* DISCOVER and DISCOVER_END have no parser: an empty body is the whole check. */
+/* DISCOVER, DISCOVER_END and LOOK have no parser: an empty body is the whole check. */
 static int recode_empty(struct wire_span body, uint8_t type, struct wire_writer *writer)
 {
     if (body.len > 0)
@@ -508,6 +513,7 @@ const struct message_row worker_messages[] = {
     {"logout", WORKER_LOGOUT, sample_logout, recode_worker_logout},
     {"sign", WORKER_SIGN, sample_worker_sign, recode_worker_sign},
     {"discover", WORKER_DISCOVER, sample_discover, recode_empty},
+    {"look", WORKER_LOOK, sample_look, recode_empty},
     {"token", WORKER_TOKEN, sample_token, recode_worker_token},
     {"key", WORKER_KEY, sample_key, recode_worker_key},
     {"inventory", WORKER_INVENTORY, sample_inventory, recode_worker_inventory},

@@ -142,6 +142,49 @@ static void test_add_key_beyond_the_memory_is_refused(void **state)
     assert_in_range(count, 1000, INVENTORY_LEN_MAX / PROTOCOL_DER_MAX);
 }
 
+static bool is_odd(const struct worker_token *token, const void *context)
+{
+    (void)context;
+    return token->token % 2 == 1;
+}
+
+static bool is_any(const struct worker_token *token, const void *context)
+{
+    (void)token;
+    (void)context;
+    return true;
+}
+
+static void test_without_tokens_their_keys_are_gone_too(void **state)
+{
+    struct inventory *inventory = *state;
+    struct inventory *rest = NULL;
+    uint8_t spki[4] = {0};
+
+    inventory->uses_pcsc = true;
+    for (uint8_t i = 0; i < 4; i++) {
+        const struct worker_key key = {
+            .key = i, .token = i, .type = KEY_TYPE_EC, .spki = {spki, sizeof(spki)}};
+        spki[0] = i;
+        assert_int_equal(add_token(inventory, i), 0);
+        assert_int_equal(add_this_key(inventory, &key), 0);
+    }
+    assert_int_equal(inventory_finish(inventory), 0);
+    assert_int_equal(inventory_without(inventory, is_odd, NULL, &rest), 0);
+    assert_int_equal(rest->token_count, 2);
+    assert_int_equal(rest->key_count, 2);
+    assert_true(rest->uses_pcsc);
+    for (size_t i = 0; i < inventory->key_count; i++)
+        assert_true((inventory_find_key(rest, inventory->keys[i].hash) != NULL) == (i % 2 == 0));
+    assert_non_null(inventory_find_token(rest, 2));
+    assert_int_equal(inventory_find_token(rest, 2)->key_count, 1);
+    assert_null(inventory_find_token(rest, 1));
+    rest = inventory_unref(rest);
+    assert_int_equal(inventory_without(inventory, is_any, NULL, &rest), 0);
+    assert_int_equal(rest->token_count + rest->key_count, 0);
+    rest = inventory_unref(rest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +199,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_find_key_finds_each_of_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_find_token_whose_number_is_not_its_place, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_without_tokens_their_keys_are_gone_too, setup,
                                         teardown),
     };
 
