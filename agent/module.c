@@ -20,7 +20,7 @@
 #define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
 #define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
-#define MODULE_DEMAND_MS 500u  /* between starts that requests ask for in a pause */
+#define MODULE_DEMAND_MS 500u        /* between starts that requests ask for in a pause */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
 #define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
 

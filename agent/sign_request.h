@@ -38,7 +38,7 @@ struct sign_request {
     unsigned int attempts; /* how often it was with a worker */
     bool is_with_worker;
     uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
-    bool is_answered; /* the client has its reply, or left; only the audit line is due */
+    bool is_answered;      /* the client has its reply, or left; only the audit line is due */
     struct pin_source *pin_source; /* of an always-authenticate key */
     uint8_t digest[DIGEST_LEN_MAX];
     size_t data_len;
