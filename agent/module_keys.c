@@ -32,11 +32,9 @@ bool module_key_is_locked_by_person(const struct module *module,
     return count > 0;
 }
 
-static bool module_key_can(const struct module *module, const struct inventory *inventory,
-                           const struct inventory_key *key, uint32_t scheme)
+static bool module_key_can(const struct inventory_key *key, uint32_t scheme)
 {
-    return key->info.usable && scheme_list_has(key->info.schemes, key->info.scheme_count, scheme) &&
-           !module_token_is_locked_by_person(module, inventory, key);
+    return key->info.usable && scheme_list_has(key->info.schemes, key->info.scheme_count, scheme);
 }
 
 const struct inventory_key *module_choose_key(const struct module *module,
@@ -53,9 +51,13 @@ const struct inventory_key *module_choose_key(const struct module *module,
         /* What was sent last decides who is looked at first. */
         const struct inventory_key *key =
             inventory_get_by_hash(inventory, first + (worker->seq + i) % count);
-        if (!module_key_can(module, inventory, key, request->scheme->code))
+        if (!module_key_can(key, request->scheme->code))
             continue;
-        size_t load = count > 1 ? worker_get_token_load(worker, key->info.token) : 0;
+        if (count == 1)
+            return key; /* whether its token is locked was asked before */
+        if (module_token_is_locked_by_person(module, inventory, key))
+            continue;
+        size_t load = worker_get_token_load(worker, key->info.token);
         if (best && load >= best_load)
             continue;
         best = key;
