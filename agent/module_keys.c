@@ -32,6 +32,24 @@ bool module_key_is_locked_by_person(const struct module *module,
     return count > 0;
 }
 
+size_t module_list_schemes(const struct module *module,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                           uint32_t ret_codes[static SCHEMES_MAX])
+{
+    const struct inventory *inventory = module->inventory;
+    size_t first = 0;
+    size_t keys = inventory ? inventory_find_keys(inventory, hash, &first) : 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < keys; i++) {
+        const struct worker_key *info = &inventory_get_by_hash(inventory, first + i)->info;
+        for (size_t j = 0; j < info->scheme_count && count < SCHEMES_MAX; j++)
+            if (!scheme_list_has(ret_codes, count, info->schemes[j]))
+                ret_codes[count++] = info->schemes[j];
+    }
+    return count;
+}
+
 static bool module_key_can(const struct inventory_key *key, uint32_t scheme)
 {
     return key->info.usable && scheme_list_has(key->info.schemes, key->info.scheme_count, scheme);

@@ -162,7 +162,7 @@ static CK_RV x_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULO
         return rv;
     fault_rules_settings(&settings);
     for (CK_ULONG i = 0; i < all_count; i++) {
-        if (!fault_sign_is_hidden(&settings, all[i]))
+        if (!fault_sign_is_hidden(&settings, slot, all[i]))
             all[kept++] = all[i];
     }
     if (list && *count < kept)

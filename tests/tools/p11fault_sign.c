@@ -2,6 +2,8 @@
 /* Mechanisms that are refused, and signatures that are spoiled; see p11fault_sign.h. */
 #include "p11fault_sign.h"
 
+#include <string.h>
+
 #include "p11fault_effects.h"
 #include "p11fault_token.h"
 
@@ -15,17 +17,25 @@ void fault_sign_set_module(CK_FUNCTION_LIST *module)
 }
 
 static const struct fault_mechanism *find_mechanism(const struct fault_settings *settings,
-                                                    CK_MECHANISM_TYPE type)
+                                                    CK_SLOT_ID slot, CK_MECHANISM_TYPE type)
 {
-    for (size_t i = 0; i < settings->mechanism_count; i++)
-        if (settings->mechanisms[i].type == type)
-            return &settings->mechanisms[i];
+    char label[FAULT_LABEL_LEN + 1];
+
+    for (size_t i = 0; i < settings->mechanism_count; i++) {
+        const struct fault_mechanism *rule = &settings->mechanisms[i];
+        if (rule->type != type)
+            continue;
+        fault_token_label(slot, label);
+        if (*rule->label == '\0' || strcmp(rule->label, label) == 0)
+            return rule;
+    }
     return NULL;
 }
 
-bool fault_sign_is_hidden(const struct fault_settings *settings, CK_MECHANISM_TYPE type)
+bool fault_sign_is_hidden(const struct fault_settings *settings, CK_SLOT_ID slot,
+                          CK_MECHANISM_TYPE type)
 {
-    const struct fault_mechanism *rule = find_mechanism(settings, type);
+    const struct fault_mechanism *rule = find_mechanism(settings, slot, type);
 
     return rule && rule->hidden;
 }
@@ -34,6 +44,7 @@ CK_RV fault_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJ
 {
     struct fault_outcome outcome = fault_begin("C_SignInit");
     struct fault_settings settings;
+    CK_SESSION_INFO info = {0};
 
     if (outcome.answered)
         return outcome.rv;
@@ -41,7 +52,9 @@ CK_RV fault_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJ
     if (rv != CKR_OK)
         return rv;
     fault_rules_settings(&settings);
-    const struct fault_mechanism *rule = find_mechanism(&settings, mechanism->mechanism);
+    (void)real->C_GetSessionInfo(session, &info);
+    const struct fault_mechanism *rule =
+        find_mechanism(&settings, info.slotID, mechanism->mechanism);
     rv = rule ? rule->rv : real->C_SignInit(session, mechanism, key);
     fault_token_leave();
     return rv;

@@ -14,7 +14,8 @@
 void fault_sign_set_module(CK_FUNCTION_LIST *module);
 
 /** fault_sign_is_hidden() - `no-mechanism`: C_GetMechanismList does not name it. */
-bool fault_sign_is_hidden(const struct fault_settings *settings, CK_MECHANISM_TYPE type);
+bool fault_sign_is_hidden(const struct fault_settings *settings, CK_SLOT_ID slot,
+                          CK_MECHANISM_TYPE type);
 
 CK_RV fault_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
 CK_RV fault_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
