@@ -86,6 +86,16 @@ struct module *module_free(struct module *module);
 /** module_start() - start its first worker. */
 void module_start(struct module *module);
 
+/**
+ * module_list_schemes() - what a key can do on any of the module's tokens
+ * @ret_codes:  filled, in no order
+ *
+ * Return: how many were filled.
+ */
+size_t module_list_schemes(const struct module *module,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                           uint32_t ret_codes[static SCHEMES_MAX]);
+
 /** module_leave() - it is no longer configured: finish what it has, then free itself. */
 void module_leave(struct module *module);
 

@@ -32,11 +32,27 @@ bool module_key_is_locked_by_person(const struct module *module,
     return count > 0;
 }
 
-static bool module_key_can(const struct module *module, const struct inventory *inventory,
-                           const struct inventory_key *key, uint32_t scheme)
+size_t module_list_schemes(const struct module *module,
+                           const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                           uint32_t ret_codes[static SCHEMES_MAX])
 {
-    return key->info.usable && scheme_list_has(key->info.schemes, key->info.scheme_count, scheme) &&
-           !module_token_is_locked_by_person(module, inventory, key);
+    const struct inventory *inventory = module->inventory;
+    size_t first = 0;
+    size_t keys = inventory ? inventory_find_keys(inventory, hash, &first) : 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < keys; i++) {
+        const struct worker_key *info = &inventory_get_by_hash(inventory, first + i)->info;
+        for (size_t j = 0; j < info->scheme_count && count < SCHEMES_MAX; j++)
+            if (!scheme_list_has(ret_codes, count, info->schemes[j]))
+                ret_codes[count++] = info->schemes[j];
+    }
+    return count;
+}
+
+static bool module_key_can(const struct inventory_key *key, uint32_t scheme)
+{
+    return key->info.usable && scheme_list_has(key->info.schemes, key->info.scheme_count, scheme);
 }
 
 const struct inventory_key *module_choose_key(const struct module *module,
@@ -53,9 +69,13 @@ const struct inventory_key *module_choose_key(const struct module *module,
         /* What was sent last decides who is looked at first. */
         const struct inventory_key *key =
             inventory_get_by_hash(inventory, first + (worker->seq + i) % count);
-        if (!module_key_can(module, inventory, key, request->scheme->code))
+        if (!module_key_can(key, request->scheme->code))
             continue;
-        size_t load = count > 1 ? worker_get_token_load(worker, key->info.token) : 0;
+        if (count == 1)
+            return key; /* whether its token is locked was asked before */
+        if (module_token_is_locked_by_person(module, inventory, key))
+            continue;
+        size_t load = worker_get_token_load(worker, key->info.token);
         if (best && load >= best_load)
             continue;
         best = key;

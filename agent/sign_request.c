@@ -310,13 +310,17 @@ static enum protocol_error_code sign_request_check(const struct connection *conn
                                                    const struct keyring_key *key,
                                                    const char **ret_text)
 {
+    const struct worker_key *info = &key->key->info;
+    uint32_t schemes[SCHEMES_MAX];
+    /* A key that is not there just now is judged by what it could do when it was. */
+    size_t scheme_count = module_list_schemes(key->module, key->hash, schemes);
     const struct policy_question question = {
         .peer_is_served = agent_serves(connection->agent, connection->peer),
         .key_policy = keyring_key_policy(key),
-        .key_type = key->key->info.type,
-        .key_bits = key->key->info.bits,
-        .schemes = key->key->info.schemes,
-        .scheme_count = key->key->info.scheme_count,
+        .key_type = info->type,
+        .key_bits = info->bits,
+        .schemes = scheme_count > 0 ? schemes : info->schemes,
+        .scheme_count = scheme_count > 0 ? scheme_count : info->scheme_count,
         .kind = message->kind,
         .scheme = message->scheme,
         .content = message->content,

@@ -161,7 +161,8 @@ int mechanism_prepare(const struct scheme *scheme, unsigned int bits, uint32_t o
         mechanism_set_pss(&hash, data.len, ret_mechanism);
         return 0;
     case MECHANISM_RSA_PKCS:
-        mechanism_set_digest_info(&hash, data, ret_mechanism);
+        if (hash.prefix)
+            mechanism_set_digest_info(&hash, data, ret_mechanism);
         return 0;
     case MECHANISM_RSA_X_509:
         return mechanism_set_block(scheme->hash, bits, data, ret_mechanism);

@@ -63,31 +63,35 @@ static bool session_close_others(struct worker *worker, const struct token *toke
     return any;
 }
 
-static CK_RV session_open(struct worker *worker, struct token *token, CK_SESSION_HANDLE *ret_handle)
+/* @ret_was_asked: set when the answer is not the one of a moment ago. */
+static CK_RV session_open(struct worker *worker, struct token *token, CK_SESSION_HANDLE *ret_handle,
+                          bool *ret_was_asked)
 {
     uint64_t now_ms = clock_monotonic_ms();
 
     *ret_handle = CK_INVALID_HANDLE;
-    if (atomic_load(&token->full_until_ms) > now_ms)
+    /* With none at all there is nothing to wait for, and it is asked in any case. */
+    if (atomic_load(&token->full_until_ms) > now_ms && atomic_load(&token->session_count) > 0)
         return CKR_SESSION_COUNT;
+    *ret_was_asked = true;
     CK_RV rv = token_open_session(token, ret_handle);
     if (rv == CKR_SESSION_COUNT && session_close_others(worker, token))
         rv = token_open_session(token, ret_handle);
-    if (rv == CKR_SESSION_COUNT) {
+    if (rv == CKR_SESSION_COUNT)
         atomic_store(&token->full_until_ms, now_ms + SESSION_FULL_MS);
-        session_tell(token); /* a place was reserved for it for a moment */
-    }
     return rv;
 }
 
 /* CKR_SESSION_COUNT: there is none now. */
-static CK_RV session_try(struct signer *signer, struct token *token, struct session *ret_session)
+static CK_RV session_try(struct signer *signer, struct token *token, struct session *ret_session,
+                         bool *ret_was_asked)
 {
     struct session session = {.handle = session_steal(signer, token)};
     CK_RV rv = CKR_OK;
 
+    *ret_was_asked = false;
     if (session.handle == CK_INVALID_HANDLE)
-        rv = session_open(signer->worker, token, &session.handle);
+        rv = session_open(signer->worker, token, &session.handle, ret_was_asked);
     if (rv == CKR_SESSION_COUNT) {
         session.handle = session_steal_any(signer->worker, token);
         if (session.handle == CK_INVALID_HANDLE) {
@@ -101,24 +105,43 @@ static CK_RV session_try(struct signer *signer, struct token *token, struct sess
     return rv;
 }
 
+/*
+ * With the mutex held, after a try that failed. While the module was asked a place was reserved,
+ * and others may have begun to wait for it. Returns true when there is nothing to wait for: this
+ * process had no session before, has none now, and nobody had one in between.
+ */
+static bool session_wait(struct token *token, uint64_t turn, bool had_none, bool was_asked)
+{
+    bool is_hopeless =
+        had_none && token->session_turn == turn && atomic_load(&token->session_count) == 0;
+
+    if (was_asked) {
+        turn += token->session_turn == turn;
+        token->session_turn++;
+        (void)pthread_cond_broadcast(&token->session_given);
+    }
+    while (!is_hopeless && token->session_turn == turn)
+        (void)pthread_cond_wait(&token->session_given, &token->session_lock);
+    return is_hopeless;
+}
+
 CK_RV session_take(struct signer *signer, struct token *token, struct session *ret_session)
 {
-    CK_RV rv = session_try(signer, token, ret_session);
+    bool was_asked = false;
+    CK_RV rv = session_try(signer, token, ret_session, &was_asked);
 
     if (rv != CKR_SESSION_COUNT)
         return rv;
     (void)pthread_mutex_lock(&token->session_lock);
     atomic_fetch_add(&token->session_waiting, 1);
-    for (;;) {
+    for (bool is_over = false; !is_over;) {
         uint64_t turn = token->session_turn;
+        bool had_none = atomic_load(&token->session_count) == 0;
         /* Not under the mutex, which session_tell() takes. */
         (void)pthread_mutex_unlock(&token->session_lock);
-        rv = session_try(signer, token, ret_session);
+        rv = session_try(signer, token, ret_session, &was_asked);
         (void)pthread_mutex_lock(&token->session_lock);
-        if (rv != CKR_SESSION_COUNT || atomic_load(&token->session_count) == 0)
-            break;
-        while (token->session_turn == turn)
-            (void)pthread_cond_wait(&token->session_given, &token->session_lock);
+        is_over = rv != CKR_SESSION_COUNT || session_wait(token, turn, had_none, was_asked);
     }
     atomic_fetch_sub(&token->session_waiting, 1);
     (void)pthread_mutex_unlock(&token->session_lock);

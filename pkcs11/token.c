@@ -129,21 +129,16 @@ static bool token_has_session(const struct token *token)
 
 static CK_RV token_read_mechanisms(struct token *token)
 {
-    CK_ULONG count = 0;
-    CK_RV rv = token->calls->C_GetMechanismList(token->slot_id, NULL, &count);
+    CK_ULONG count = TOKEN_MECHANISMS_MAX;
+    _cleanup_free_ CK_MECHANISM_TYPE *types = calloc(count, sizeof(*types));
 
-    if (rv != CKR_OK)
-        return rv;
-    if (count > TOKEN_MECHANISMS_MAX)
-        count = TOKEN_MECHANISMS_MAX;
-    CK_ULONG room = count;
-    _cleanup_free_ CK_MECHANISM_TYPE *types = calloc(room + 1, sizeof(*types));
     if (!types)
         return CKR_HOST_MEMORY;
-    rv = token->calls->C_GetMechanismList(token->slot_id, types, &count);
+    /* Not asked for their number first: it may be a lie, or change. */
+    CK_RV rv = token->calls->C_GetMechanismList(token->slot_id, types, &count);
     if (rv != CKR_OK)
         return rv;
-    for (CK_ULONG i = 0; i < count && i < room; i++)
+    for (CK_ULONG i = 0; i < count && i < TOKEN_MECHANISMS_MAX; i++)
         token->mechanisms |= mechanism_flags_of_type(types[i]);
     return CKR_OK;
 }

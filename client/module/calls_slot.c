@@ -88,7 +88,8 @@ CK_RV C_GetMechanismList(CK_SLOT_ID slot_id, CK_MECHANISM_TYPE *mechanism_list_,
     CK_RV rv = slot_enter(slot_id, &library, &slot);
     if (rv != CKR_OK)
         return rv;
-    size_t found = mechanism_list(slot->is_edwards, mechanism_list_, mechanism_list_ ? *count : 0);
+    size_t found = mechanism_list(slot->is_edwards, content_has_pss(&slot->content),
+                                  mechanism_list_, mechanism_list_ ? *count : 0);
     rv = mechanism_list_ && found > *count ? CKR_BUFFER_TOO_SMALL : CKR_OK;
     *count = found;
     library_leave();
@@ -106,6 +107,8 @@ CK_RV C_GetMechanismInfo(CK_SLOT_ID slot_id, CK_MECHANISM_TYPE type, CK_MECHANIS
     if (rv != CKR_OK)
         return rv;
     const struct mechanism *mechanism = mechanism_find(type, slot->is_edwards);
+    if (mechanism && mechanism->padding == PADDING_PSS && !content_has_pss(&slot->content))
+        mechanism = NULL;
     if (mechanism)
         mechanism_fill_info(mechanism, info);
     library_leave();

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/der.h"
+#include "common/scheme.h"
 
 /* A key has at most these objects of its own; the rest are certificates of chains. */
 #define CONTENT_OBJECTS_PER_KEY 3u
@@ -265,6 +266,31 @@ int content_finish(struct content *content, const struct content *older,
         return -ENOMEM;
     *ret_is_same = kept == content->object_count && kept == (older ? older->object_count : 0);
     return 0;
+}
+
+bool content_key_can(const struct mtls_agent_key *key, enum scheme_padding padding)
+{
+    for (size_t i = 0; i < key->scheme_count; i++) {
+        const struct scheme *scheme = scheme_find(key->schemes[i]);
+        if (scheme && scheme->padding == padding)
+            return true;
+    }
+    return key->scheme_count == 0;
+}
+
+bool content_has_pss(const struct content *content)
+{
+    bool has_rsa = false;
+
+    for (size_t i = 0; i < content->key_count; i++) {
+        const struct mtls_agent_key *key = content->keys[i].info;
+        if (key->type != MTLS_AGENT_KEY_RSA && key->type != MTLS_AGENT_KEY_RSA_PSS)
+            continue;
+        if (content_key_can(key, PADDING_PSS))
+            return true;
+        has_rsa = true;
+    }
+    return !has_rsa;
 }
 
 const struct object *content_find(const struct content *content, CK_OBJECT_HANDLE handle)

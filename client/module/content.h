@@ -63,6 +63,16 @@ int content_add_key(struct content *content, const struct mtls_agent_key *info) 
 int content_finish(struct content *content, const struct content *older,
                    CK_OBJECT_HANDLE *next_handle, bool *ret_is_same) _must_check_;
 
+/**
+ * content_key_can() - the key's token makes signatures with this padding
+ *
+ * An RSA key on a token without RSA-PSS cannot. Of a key without schemes nothing is known: it can.
+ */
+bool content_key_can(const struct mtls_agent_key *key, enum scheme_padding padding);
+
+/** content_has_pss() - some RSA key can, or there is none. */
+bool content_has_pss(const struct content *content);
+
 /** content_find() - the object of a handle, or NULL. */
 const struct object *content_find(const struct content *content, CK_OBJECT_HANDLE handle);
 

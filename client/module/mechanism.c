@@ -64,12 +64,13 @@ const struct mechanism *mechanism_find(CK_MECHANISM_TYPE type, bool is_edwards_s
     return NULL;
 }
 
-size_t mechanism_list(bool is_edwards_slot, CK_MECHANISM_TYPE *types, size_t room)
+size_t mechanism_list(bool is_edwards_slot, bool has_pss, CK_MECHANISM_TYPE *types, size_t room)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(mechanism_table); i++) {
-        if (!mechanism_is_on_slot(&mechanism_table[i], is_edwards_slot))
+        if (!mechanism_is_on_slot(&mechanism_table[i], is_edwards_slot) ||
+            (!has_pss && mechanism_table[i].padding == PADDING_PSS))
             continue;
         if (count < room)
             types[count] = mechanism_table[i].type;

@@ -35,8 +35,13 @@ struct mechanism_use {
 /** mechanism_find() - NULL for one that the slot does not have. */
 const struct mechanism *mechanism_find(CK_MECHANISM_TYPE type, bool is_edwards_slot);
 
-/** mechanism_list() - fills at most @room types. Return: how many there are. */
-size_t mechanism_list(bool is_edwards_slot, CK_MECHANISM_TYPE *types, size_t room);
+/**
+ * mechanism_list() - what a slot is shown to have
+ * @has_pss:    PSS as well; programs that see none of it keep to TLS 1.2 with an RSA key
+ *
+ * Fills at most @room types. Return: how many there are.
+ */
+size_t mechanism_list(bool is_edwards_slot, bool has_pss, CK_MECHANISM_TYPE *types, size_t room);
 
 void mechanism_fill_info(const struct mechanism *mechanism, CK_MECHANISM_INFO *info);
 

@@ -39,6 +39,8 @@ CK_RV operation_begin(struct operation *operation, const CK_MECHANISM *mechanism
         return CKR_MECHANISM_INVALID;
     if (!mechanism_fits_key(begun.use.mechanism, begun.key_type))
         return CKR_KEY_TYPE_INCONSISTENT;
+    if (object->class == CKO_PRIVATE_KEY && !content_key_can(key, begun.use.mechanism->padding))
+        return CKR_MECHANISM_INVALID;
     memcpy(begun.key_hash, key->hash, sizeof(begun.key_hash));
     if (object->class == CKO_PUBLIC_KEY) {
         begun.spki = malloc(key->spki.len);

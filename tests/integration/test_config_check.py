@@ -255,6 +255,11 @@ class TestValues(ConfigCheckTest):
     def test_audit(self):
         self.assert_bad_values("agent", "audit", ("yes", "file:", "file:relative", "Journal"))
 
+    def test_max_sessions(self):
+        self.assert_bad_values("module m", "max-sessions", ("0", "65536", "-1", "auto", "many"),
+                               f"path = {MODULE}\n")
+        self.assert_good(f"[module m]\npath = {MODULE}\nmax-sessions = 1\n")
+
     def test_workers(self):
         self.assert_bad_values("module m", "workers", ("0", "17", "-1", "two", "1.5", "0x2", "1 2"),
                                f"path = {MODULE}\n")

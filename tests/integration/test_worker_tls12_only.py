@@ -3,14 +3,17 @@
 can be told are led to TLS 1.2 with PKCS#1 v1.5, on a server that would take either version."""
 
 import json
+import os
 import subprocess
 
+import tls_messages
 from e2e import E2ETest, SSL_CLIENT, main
 from faults import FaultyToken
-from harness import MTLS_BIN
+from harness import BUILD_ROOT, MTLS_BIN
 from test_worker_mechanisms import NO_PSS, NO_RAW_RSA
 
-SENTENCE = "TLS 1.2"
+PKCS11_MODULE = os.environ.get("MTLS_AGENT_PKCS11_MODULE") or \
+    BUILD_ROOT / "client/module/mtls-agent-pkcs11.so"
 
 
 class TestTls12Only(E2ETest):
@@ -56,6 +59,19 @@ class TestTls12Only(E2ETest):
                                         data="GET / HTTP/1.0\r\n\r\n")
                 self.assert_verified(done, "rsa", "1.2")
                 self.assertIn("TLS 1.2 only", done.stderr)
+
+    def test_module_for_programs_has_no_pss(self):
+        """NSS and GnuTLS look for CKM_RSA_PKCS_PSS, and keep to TLS 1.2 where it is not."""
+        tool = ["pkcs11-tool", "--module", PKCS11_MODULE, "--token-label", self.token.label]
+        listed = self.run_program(*tool, "-M")
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertIn("SHA256-RSA-PKCS,", listed.stdout)
+        self.assertNotIn("PSS", listed.stdout)
+        data = self.token.dir / "data"
+        data.write_bytes(tls_messages.certificate_verify())
+        done = self.run_program(*tool, "--sign", "-m", "SHA256-RSA-PKCS-PSS", "--id",
+                                self.token.keys["rsa"].id.hex(), "-i", data, "-o", "/dev/null")
+        self.assertNotEqual(done.returncode, 0)
 
     def test_program_that_insists_on_tls13_is_told_why(self):
         done = self.run_direct("rsa", "openssl", "s_client", "-tls1_3", "-CAfile",

@@ -18,6 +18,7 @@ class TwinTokens(FaultyToken):
     """Two tokens, "demo" and "other", with the same imported key "work"."""
 
     OTHER = "other"
+    GENPKEY = ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
     def create(self):
         super().create()
@@ -27,8 +28,7 @@ class TwinTokens(FaultyToken):
         self.other_pin_file.write_text(self.pin + "\n")
         self.other_pin_file.chmod(0o600)
         private = self.dir / "work.pem"
-        softhsm.run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-out", private)
+        softhsm.run("openssl", "genpkey", "-algorithm", *self.GENPKEY, "-out", private)
         for label in (self.label, self.OTHER):
             softhsm.run("softhsm2-util", "--import", private, "--token", label, "--label", "work",
                         "--id", KEY_ID.hex(), "--pin", self.pin, env=self.environment)
@@ -46,6 +46,10 @@ class TwinTokens(FaultyToken):
         for file in files:
             file.unlink(missing_ok=True)
         return counts
+
+
+class RsaTwins(TwinTokens):
+    GENPKEY = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
 
 
 class TestTwins(FaultTest):
@@ -98,6 +102,21 @@ class TestTwins(FaultTest):
         self.mtls(agent, "lock", "other")
         with agent.connect() as client:
             self.assert_refused(wire.Code.LOCKED, self.assert_signs, client, token.keys["work"])
+
+    def test_token_that_lacks_the_mechanism_is_stood_in_for(self):
+        """Whichever of the two it is; what it can do it does."""
+        for lacking, counts in (("demo", [0, 6]), ("other", [6, 0])):
+            with self.subTest(lacking):
+                token = RsaTwins()
+                self.addCleanup(token.remove)
+                self.addCleanup(token.check)
+                self.rules(token, f"no-mechanism d {lacking}", f"no-mechanism 3 {lacking}")
+                agent = self.serve(token, ready=False)
+                agent.wait_keys(2)
+                with agent.connect() as client:
+                    for _ in range(6):
+                        self.assert_signs(client, token.keys["work"], wire.RSA_PSS_SHA256)
+                self.assertEqual(token.signed(), counts)
 
     def test_lock_under_load_fails_no_request(self):
         token, agent = self.twins()

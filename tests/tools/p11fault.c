@@ -13,80 +13,62 @@
 #include "p11fault_forward.h"
 #include "p11fault_pin.h"
 #include "p11fault_session.h"
+#include "p11fault_sign.h"
 #include "p11fault_token.h"
 
-#define SIGNATURE_MAX 4096u
 #define SEARCH_MAX 16u
 #define MECHANISMS_MAX 1024u
 
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST faulty;
 
-static struct fault_outcome begin(const char *function)
-{
-    struct fault_plan plan;
-
-    fault_rules_log(function);
-    fault_rules_plan(function, &plan);
-    return fault_effects_run(&plan);
-}
-
 /* Each of these defines one function of the list. */
 #define DEFINE_PLAIN(name, params, args)                            \
     static CK_RV x_##name params                                    \
     {                                                               \
-        struct fault_outcome outcome = begin("C_" #name);           \
+        struct fault_outcome outcome = fault_begin("C_" #name);     \
         return outcome.answered ? outcome.rv : real->C_##name args; \
     }
 
-#define DEFINE_SLOT(name, params, args)                   \
-    static CK_RV x_##name params                          \
-    {                                                     \
-        struct fault_outcome outcome = begin("C_" #name); \
-        if (outcome.answered)                             \
-            return outcome.rv;                            \
-        if (fault_token_is_removed(slot))                 \
-            return CKR_TOKEN_NOT_PRESENT;                 \
-        return real->C_##name args;                       \
+#define DEFINE_SLOT(name, params, args)                         \
+    static CK_RV x_##name params                                \
+    {                                                           \
+        struct fault_outcome outcome = fault_begin("C_" #name); \
+        if (outcome.answered)                                   \
+            return outcome.rv;                                  \
+        if (fault_token_is_removed(slot))                       \
+            return CKR_TOKEN_NOT_PRESENT;                       \
+        return real->C_##name args;                             \
     }
 
-#define DEFINE_SESSION(name, params, args)                \
-    static CK_RV x_##name params                          \
-    {                                                     \
-        struct fault_outcome outcome = begin("C_" #name); \
-        if (outcome.answered)                             \
-            return outcome.rv;                            \
-        CK_RV rv = fault_token_enter(s);                  \
-        if (rv != CKR_OK)                                 \
-            return rv;                                    \
-        rv = real->C_##name args;                         \
-        fault_token_leave();                              \
-        return rv;                                        \
+#define DEFINE_SESSION(name, params, args)                      \
+    static CK_RV x_##name params                                \
+    {                                                           \
+        struct fault_outcome outcome = fault_begin("C_" #name); \
+        if (outcome.answered)                                   \
+            return outcome.rv;                                  \
+        CK_RV rv = fault_token_enter(s);                        \
+        if (rv != CKR_OK)                                       \
+            return rv;                                          \
+        rv = real->C_##name args;                               \
+        fault_token_leave();                                    \
+        return rv;                                              \
     }
 
 FORWARD_PLAIN_LIST(DEFINE_PLAIN)
 FORWARD_SLOT_LIST(DEFINE_SLOT)
 FORWARD_SESSION_LIST(DEFINE_SESSION)
 
-static const struct fault_mechanism *find_mechanism(const struct fault_settings *settings,
-                                                    CK_MECHANISM_TYPE type)
-{
-    for (size_t i = 0; i < settings->mechanism_count; i++)
-        if (settings->mechanisms[i].type == type)
-            return &settings->mechanisms[i];
-    return NULL;
-}
-
 static CK_RV x_Initialize(void *args)
 {
-    struct fault_outcome outcome = begin("C_Initialize");
+    struct fault_outcome outcome = fault_begin("C_Initialize");
 
     return outcome.answered ? outcome.rv : real->C_Initialize(args);
 }
 
 static CK_RV x_Finalize(void *reserved)
 {
-    struct fault_outcome outcome = begin("C_Finalize");
+    struct fault_outcome outcome = fault_begin("C_Finalize");
 
     if (outcome.answered)
         return outcome.rv;
@@ -96,7 +78,7 @@ static CK_RV x_Finalize(void *reserved)
 
 static CK_RV x_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
 {
-    struct fault_outcome outcome = begin("C_GetSlotList");
+    struct fault_outcome outcome = fault_begin("C_GetSlotList");
     _cleanup_free_ CK_SLOT_ID *all = NULL;
     CK_ULONG all_count = 0;
 
@@ -124,7 +106,7 @@ static CK_RV x_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
 
 static CK_RV x_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 {
-    struct fault_outcome outcome = begin("C_GetSlotInfo");
+    struct fault_outcome outcome = fault_begin("C_GetSlotInfo");
     struct fault_settings settings;
 
     if (outcome.answered)
@@ -143,7 +125,7 @@ static CK_RV x_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 
 static CK_RV x_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
-    struct fault_outcome outcome = begin("C_GetTokenInfo");
+    struct fault_outcome outcome = fault_begin("C_GetTokenInfo");
     struct fault_settings settings;
     char label[FAULT_LABEL_LEN + 1];
 
@@ -165,7 +147,7 @@ static CK_RV x_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
 static CK_RV x_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
 {
-    struct fault_outcome outcome = begin("C_GetMechanismList");
+    struct fault_outcome outcome = fault_begin("C_GetMechanismList");
     CK_MECHANISM_TYPE all[MECHANISMS_MAX];
     CK_ULONG all_count = MECHANISMS_MAX;
     struct fault_settings settings;
@@ -180,8 +162,7 @@ static CK_RV x_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULO
         return rv;
     fault_rules_settings(&settings);
     for (CK_ULONG i = 0; i < all_count; i++) {
-        const struct fault_mechanism *rule = find_mechanism(&settings, all[i]);
-        if (!rule || !rule->hidden)
+        if (!fault_sign_is_hidden(&settings, slot, all[i]))
             all[kept++] = all[i];
     }
     if (list && *count < kept)
@@ -195,7 +176,7 @@ static CK_RV x_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULO
 static CK_RV x_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
                            CK_SESSION_HANDLE *session)
 {
-    struct fault_outcome outcome = begin("C_OpenSession");
+    struct fault_outcome outcome = fault_begin("C_OpenSession");
     struct fault_settings settings;
 
     if (outcome.answered)
@@ -213,7 +194,7 @@ static CK_RV x_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY
 
 static CK_RV x_CloseSession(CK_SESSION_HANDLE session)
 {
-    struct fault_outcome outcome = begin("C_CloseSession");
+    struct fault_outcome outcome = fault_begin("C_CloseSession");
 
     if (outcome.answered)
         return outcome.rv;
@@ -228,7 +209,7 @@ static CK_RV x_CloseSession(CK_SESSION_HANDLE session)
 
 static CK_RV x_CloseAllSessions(CK_SLOT_ID slot)
 {
-    struct fault_outcome outcome = begin("C_CloseAllSessions");
+    struct fault_outcome outcome = fault_begin("C_CloseAllSessions");
 
     if (outcome.answered)
         return outcome.rv;
@@ -238,7 +219,7 @@ static CK_RV x_CloseAllSessions(CK_SLOT_ID slot)
 
 static CK_RV x_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
 {
-    struct fault_outcome outcome = begin("C_WaitForSlotEvent");
+    struct fault_outcome outcome = fault_begin("C_WaitForSlotEvent");
 
     (void)reserved;
     return outcome.answered ? outcome.rv : fault_token_event(flags, slot);
@@ -261,7 +242,7 @@ static CK_RV login_real(void *closure)
 static CK_RV x_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG pin_len)
 {
     struct login login = {.session = session, .user = user, .pin_len = pin_len};
-    struct fault_outcome outcome = begin("C_Login");
+    struct fault_outcome outcome = fault_begin("C_Login");
     struct fault_settings settings;
     char label[FAULT_LABEL_LEN + 1] = "";
     CK_SESSION_INFO info;
@@ -307,7 +288,7 @@ static CK_RV spoil_attributes(const struct fault_settings *settings, CK_ATTRIBUT
 static CK_RV x_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                                  CK_ATTRIBUTE *attrs, CK_ULONG count)
 {
-    struct fault_outcome outcome = begin("C_GetAttributeValue");
+    struct fault_outcome outcome = fault_begin("C_GetAttributeValue");
     struct fault_settings settings;
 
     if (outcome.answered)
@@ -324,7 +305,7 @@ static CK_RV x_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
 /* A search by CKA_ID finds another one's objects: as if keys had been replaced meanwhile. */
 static CK_RV x_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE *attrs, CK_ULONG count)
 {
-    struct fault_outcome outcome = begin("C_FindObjectsInit");
+    struct fault_outcome outcome = fault_begin("C_FindObjectsInit");
     struct fault_settings settings;
     CK_ATTRIBUTE changed[SEARCH_MAX];
     CK_ULONG kept = 0;
@@ -385,7 +366,7 @@ static CK_RV find_shown(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK
 static CK_RV x_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG max,
                            CK_ULONG *ret_count)
 {
-    struct fault_outcome outcome = begin("C_FindObjects");
+    struct fault_outcome outcome = fault_begin("C_FindObjects");
 
     if (outcome.answered)
         return outcome.rv;
@@ -400,7 +381,7 @@ static CK_RV x_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects,
 /* Whatever it answers, this call ends a search. */
 static CK_RV x_FindObjectsFinal(CK_SESSION_HANDLE session)
 {
-    struct fault_outcome outcome = begin("C_FindObjectsFinal");
+    struct fault_outcome outcome = fault_begin("C_FindObjectsFinal");
     CK_RV rv = fault_token_enter(session);
 
     if (rv != CKR_OK)
@@ -412,89 +393,18 @@ static CK_RV x_FindObjectsFinal(CK_SESSION_HANDLE session)
 
 static CK_RV x_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
-    struct fault_outcome outcome = begin("C_SignInit");
-    struct fault_settings settings;
-
-    if (outcome.answered)
-        return outcome.rv;
-    CK_RV rv = fault_token_enter(session);
-    if (rv != CKR_OK)
-        return rv;
-    fault_rules_settings(&settings);
-    const struct fault_mechanism *rule = find_mechanism(&settings, mechanism->mechanism);
-    rv = rule ? rule->rv : real->C_SignInit(session, mechanism, key);
-    fault_token_leave();
-    return rv;
-}
-
-/* One signature that is about to come out: of C_Sign with its data, or of C_SignFinal. */
-struct signing {
-    const char *function;
-    CK_SESSION_HANDLE session;
-    bool is_final;
-    CK_BYTE *data;
-    CK_ULONG data_len;
-};
-
-static CK_RV sign_real(const struct signing *signing, CK_BYTE *signature, CK_ULONG *signature_len)
-{
-    if (signing->is_final)
-        return real->C_SignFinal(signing->session, signature, signature_len);
-    return real->C_Sign(signing->session, signing->data, signing->data_len, signature,
-                        signature_len);
-}
-
-/* A length query gets the truth and uses up no rule. */
-static CK_RV sign_with_faults(const struct signing *signing, CK_BYTE *signature,
-                              CK_ULONG *signature_len)
-{
-    struct fault_outcome outcome = {0};
-    CK_BYTE dropped[SIGNATURE_MAX];
-    CK_ULONG dropped_len = sizeof(dropped);
-    CK_ULONG room = *signature_len;
-
-    if (signature)
-        outcome = begin(signing->function);
-    else
-        fault_rules_log(signing->function);
-    CK_RV rv = fault_token_enter(signing->session);
-    if (rv != CKR_OK)
-        return rv;
-    if (outcome.damaged && outcome.damage == FAULT_TOO_SMALL) {
-        *signature_len = room + 1;
-        rv = CKR_BUFFER_TOO_SMALL;
-    } else if (outcome.answered) {
-        /* A failed call ends the operation; only this answer keeps it (PKCS#11 section 5.2). */
-        if (outcome.rv != CKR_BUFFER_TOO_SMALL)
-            (void)sign_real(signing, dropped, &dropped_len);
-        rv = outcome.rv;
-    } else {
-        rv = sign_real(signing, signature, signature_len);
-        if (rv == CKR_OK && signature)
-            fault_token_count_signature(signing->session);
-        if (rv == CKR_OK && outcome.damaged)
-            fault_damage(outcome.damage, signature, room, signature_len);
-    }
-    fault_token_leave();
-    return rv;
+    return fault_sign_init(session, mechanism, key);
 }
 
 static CK_RV x_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature,
                     CK_ULONG *signature_len)
 {
-    struct signing signing = {.function = "C_Sign", .session = session};
-
-    signing.data = data;
-    signing.data_len = data_len;
-    return sign_with_faults(&signing, signature, signature_len);
+    return fault_sign(session, data, data_len, signature, signature_len);
 }
 
 static CK_RV x_SignFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG *signature_len)
 {
-    const struct signing signing = {
-        .function = "C_SignFinal", .session = session, .is_final = true};
-
-    return sign_with_faults(&signing, signature, signature_len);
+    return fault_sign_final(session, signature, signature_len);
 }
 
 static CK_RV x_GetFunctionList(CK_FUNCTION_LIST **ret_list)
@@ -540,6 +450,7 @@ static void load_real(void)
     if (!get_list || get_list(&list) != CKR_OK)
         return;
     fault_token_set_module(list);
+    fault_sign_set_module(list);
     real = list;
 }
 

@@ -233,3 +233,12 @@ void fault_damage(enum fault_action damage, CK_BYTE *signature, CK_ULONG room, C
         break;
     }
 }
+
+struct fault_outcome fault_begin(const char *function)
+{
+    struct fault_plan plan;
+
+    fault_rules_log(function);
+    fault_rules_plan(function, &plan);
+    return fault_effects_run(&plan);
+}

@@ -21,6 +21,9 @@ struct fault_outcome {
 /** fault_effects_run() - the effects of a plan; returns unless one of them ends or hangs it. */
 struct fault_outcome fault_effects_run(const struct fault_plan *plan);
 
+/** fault_begin() - log the call of @function, and run what the control file has planned for it. */
+struct fault_outcome fault_begin(const char *function);
+
 /**
  * fault_damage() - spoil a signature
  * @signature:  the module's, @room bytes of which may be written

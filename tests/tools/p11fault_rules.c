@@ -203,6 +203,10 @@ static bool parse_mechanism(bool hidden, char **words, struct fault_settings *se
     rv = hidden ? NULL : strtok_r(NULL, " \t", words);
     if (rv && !parse_number(rv, 16, &mechanism.rv))
         return false;
+    const char *label = strtok_r(NULL, "", words);
+    if (label && (size_t)snprintf(mechanism.label, sizeof(mechanism.label), "%s", label) >=
+                     sizeof(mechanism.label))
+        return false;
     settings->mechanisms[settings->mechanism_count++] = mechanism;
     return true;
 }

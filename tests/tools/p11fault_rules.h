@@ -12,10 +12,10 @@
  *   no-public-objects           only objects with CKA_PRIVATE are found
  *   no-public-keys              no object of class CKO_PUBLIC_KEY is found
  *   found-id HEX                a search by CKA_ID finds the objects with this one byte as theirs
- *   no-mechanism CKM_HEX        C_GetMechanismList does not name it, C_SignInit refuses it
- *   refuse-mechanism CKM_HEX [CKR_HEX]  named, yet C_SignInit refuses it: CKR_MECHANISM_INVALID
- *   pinpad                      C_Login takes no PIN but NULL: the person types $P11FAULT_PIN
- *   pinpad-wait MS              how long that takes
+ *   no-mechanism CKM_HEX [LABEL]  C_GetMechanismList does not name it, C_SignInit refuses it, on
+ * the token with that label (without: on every token) refuse-mechanism CKM_HEX [CKR_HEX [LABEL]]
+ * named, yet C_SignInit refuses it: CKR_MECHANISM_INVALID pinpad                      C_Login takes
+ * no PIN but NULL: the person types $P11FAULT_PIN pinpad-wait MS              how long that takes
  *   max-sessions N              so many sessions, in all processes together: CKR_SESSION_COUNT; the
  *                               first number in $P11FAULT_CTL.sessions is the most ever asked for
  *   drop-sessions IDLE_MS       sessions that no call has used for so long are closed
@@ -96,6 +96,7 @@ struct fault_mechanism {
     unsigned long type;
     unsigned long rv; /* of C_SignInit */
     bool hidden;
+    char label[FAULT_LABEL_LEN + 1]; /* "": every token */
 };
 
 /* Another name for a token's serial number or its slot. */

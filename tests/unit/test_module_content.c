@@ -110,6 +110,32 @@ static void test_key_that_is_not_of_its_type_is_left_out(void **state)
     assert_int_equal(world->content.object_count, 2);
 }
 
+/* PSS is there for RSA keys that can, and where there is no key to tell. */
+static void test_pss_is_what_the_rsa_keys_can(void **state)
+{
+    static const struct mtls_agent_key without = {
+        .type = MTLS_AGENT_KEY_RSA, .scheme_count = 1, .schemes = {0x0401}};
+    static const struct mtls_agent_key with = {
+        .type = MTLS_AGENT_KEY_RSA, .scheme_count = 2, .schemes = {0x0804, 0x0401}};
+    static const struct mtls_agent_key silent = {.type = MTLS_AGENT_KEY_RSA};
+    static const struct mtls_agent_key ec = {
+        .type = MTLS_AGENT_KEY_EC, .scheme_count = 1, .schemes = {0x0403}};
+    struct content_key keys[] = {{.info = &ec}, {.info = &without}, {.info = &with}};
+    struct content content = {.keys = keys};
+
+    (void)state;
+    assert_true(content_has_pss(&content));
+    content.key_count = 1;
+    assert_true(content_has_pss(&content));
+    content.key_count = 2;
+    assert_false(content_has_pss(&content));
+    content.key_count = 3;
+    assert_true(content_has_pss(&content));
+    assert_false(content_key_can(&without, PADDING_PSS));
+    assert_true(content_key_can(&without, PADDING_PKCS1));
+    assert_true(content_key_can(&silent, PADDING_PSS));
+}
+
 static void test_no_keys_no_objects(void **state)
 {
     struct world *world = *state;
@@ -248,6 +274,7 @@ int main(void)
         TEST(test_objects_of_two_keys_with_one_chain),
         TEST(test_key_without_certificate_has_two_objects),
         TEST(test_key_that_is_not_of_its_type_is_left_out),
+        TEST(test_pss_is_what_the_rsa_keys_can),
         TEST(test_no_keys_no_objects),
         TEST(test_handles_stay_when_keys_come_and_go),
         TEST(test_a_key_that_comes_back_has_a_new_handle),

@@ -704,6 +704,8 @@ static void test_mechanism_is_hidden_and_refused(void **state)
     CK_ULONG len = sizeof(signature);
 
     assert_true(lists_mechanism(*state, CKM_ECDSA));
+    set_rules("no-mechanism 1041 another");
+    assert_signs(*state);
     set_rules("no-mechanism 1041");
     assert_false(lists_mechanism(*state, CKM_ECDSA));
     assert_true(lists_mechanism(*state, CKM_RSA_PKCS));
