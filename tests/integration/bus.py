@@ -42,7 +42,7 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurat
 
 
 class Bus:
-    """A dbus-daemon on a socket in a directory of its own; start() and stop() as often as wanted."""
+    """A dbus-daemon on a socket in a directory of its own; can be started and stopped again."""
 
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-bus-"))

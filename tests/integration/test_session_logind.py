@@ -3,19 +3,22 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 import tls_messages
 import wire
 from bus import BusTest, HangingBus, needs_bus
-from harness import Code, Kind, main, poll_until
+from harness import Code, Kind, main, needs_no_sanitizer, poll_until
 from wire import TokenState
 
 OTHER_UID = os.getuid() + 1
+UNIT = Path(__file__).resolve().parents[2] / "systemd/system/mtls-agent.service.in"
 
 
 @needs_bus
@@ -336,6 +339,57 @@ class TestBus(LogindTest):
         logind.wait("got 9")  # the forged signals were read before
         self.assert_unlocked(agent, token)
         self.assertNotIn("forgot", agent.log())
+
+
+@unittest.skipUnless(shutil.which("strace") and shutil.which("systemd-analyze"),
+                     "no strace, or no systemd-analyze")
+class TestUnits(LogindTest):
+    """The units' SystemCallFilter= lets the agent talk to a bus."""
+
+    def allowed(self):
+        """System calls that a unit's lines allow."""
+        names = set()
+        for line in UNIT.read_text().splitlines():
+            if not line.startswith("SystemCallFilter="):
+                continue
+            listed = set()
+            for word in line.partition("=")[2].lstrip("~").split():
+                listed |= self.members(word)
+            names = names - listed if line.startswith("SystemCallFilter=~") else names | listed
+        return names
+
+    def members(self, group):
+        if not group.startswith("@"):
+            return {group}
+        listed = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager", group],
+                                capture_output=True, text=True, timeout=30, check=True).stdout
+        words = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
+        return set().union(*(self.members(w) for w in words if not w.startswith("#")))
+
+    def calls(self, env, wait):
+        trace = self.the_bus.dir / "trace"
+        agent = self.agent(env=env, wrap=["strace", "-qq", "-o", str(trace)], start=False)
+        # who is traced cannot be stopped through its tracer
+        agent.start(start_new_session=True)
+        wait()
+        os.killpg(agent.pid, signal.SIGTERM)
+        agent.wait_exit()
+        return set(re.findall(r"^(\w+)\(", trace.read_text(), re.M))
+
+    @needs_no_sanitizer
+    def test_system_calls_of_the_bus_are_allowed(self):
+        without = self.calls({}, lambda: None)
+        logind = self.logind()
+        desktop = self.fake("fake-notifications", self.the_bus)
+        self.assertIsNotNone(desktop)
+
+        def sleep():
+            self.wait_followed(logind, "1")
+            logind("sleep", 1)
+            logind.wait("released")
+        used = self.calls({**self.env, "DBUS_SESSION_BUS_ADDRESS": self.the_bus.address}, sleep)
+        self.assertIn("recvmsg", used)
+        self.assertEqual(used - without - self.allowed(), set())
 
 
 class TestSignal(BusTest):

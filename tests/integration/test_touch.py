@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signatures that take longer than a token needs: whoever subscribed is told, and told of the end."""
+"""Signatures that take longer than a token needs: subscribers are told, also when they end."""
 
 import os
 import subprocess

@@ -69,6 +69,14 @@ exposure 15 "$dir/sandboxed/mtls-agent.service"
 ! grep -q '^PrivateUsers=' "$dir/system/mtls-agent.service" ||
     fail "the system's unit sets PrivateUsers=: every foreign uid would look like one"
 
+# The agent and its filters on the buses, whose sockets are files: Unix sockets, and nothing that hides /run.
+for manager in system user; do
+    unit=$dir/$manager/mtls-agent.service
+    grep -q '^RestrictAddressFamilies=.*\<AF_UNIX\>' "$unit" || fail "$manager: no Unix sockets, so no bus"
+    ! grep -qE '^(InaccessiblePaths|TemporaryFileSystem|PrivateBus|RootDirectory)=.*' "$unit" ||
+        fail "$manager: the sockets of the buses may be hidden"
+done
+
 mkdir -p "$stage/etc"
 systemd-sysusers --root="$stage" "$prefix/lib/sysusers.d/mtls-agent.conf" >"$dir/sysusers.log" 2>&1 ||
     fail "systemd-sysusers: $(cat "$dir/sysusers.log")"
