@@ -33,12 +33,14 @@ enum worker_type {
     WORKER_LOGOUT = 3,
     WORKER_SIGN = 4,
     WORKER_DISCOVER = 5,
+    WORKER_SET_PIN = 12,
 
     /* worker to core */
-    WORKER_TOKEN = 129,       /* one per token, after LOAD and after each login and logout */
-    WORKER_KEY = 130,         /* one per key of the tokens above */
-    WORKER_INVENTORY = 131,   /* ends the list: what was not named since the last one is gone */
-    WORKER_LOGIN_REPLY = 132, /* also answers LOGOUT; the new inventory comes before it */
+    WORKER_TOKEN = 129,     /* one per token, after LOAD and after each login and logout */
+    WORKER_KEY = 130,       /* one per key of the tokens above */
+    WORKER_INVENTORY = 131, /* ends the list: what was not named since the last one is gone */
+    WORKER_LOGIN_REPLY =
+        132, /* also answers LOGOUT and SET_PIN; the new inventory comes before it */
     WORKER_SIGN_REPLY = 133,
     WORKER_FAILURE = 134, /* the module cannot be used; the worker exits after it */
     WORKER_MODULE = 135,  /* one per module that p11-kit knows, after DISCOVER */
@@ -148,6 +150,23 @@ struct worker_logout {
 };
 int worker_logout_encode(struct wire_writer *writer, const struct worker_logout *msg) _must_check_;
 int worker_logout_parse(struct wire_span body, struct worker_logout *ret_msg) _must_check_;
+
+/* SET_PIN carries the read end of a pipe with two lines: the old PIN or the PUK, and the new PIN.
+ */
+enum worker_pin_change {
+    WORKER_PIN_CHANGE = 1,  /* C_SetPIN with the old PIN */
+    WORKER_PIN_UNBLOCK = 2, /* C_InitPIN, after a login with the PUK */
+};
+
+struct worker_set_pin {
+    uint32_t seq;
+    uint32_t token;
+    enum worker_pin_change change;
+    uint32_t timeout_ms; /* how long to wait for the PINs */
+};
+int worker_set_pin_encode(struct wire_writer *writer,
+                          const struct worker_set_pin *msg) _must_check_;
+int worker_set_pin_parse(struct wire_span body, struct worker_set_pin *ret_msg) _must_check_;
 
 /* SIGN; for an always-authenticate key it carries the read end of a PIN pipe. */
 struct worker_sign {
