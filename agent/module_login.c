@@ -392,6 +392,12 @@ enum protocol_error_code module_login_relay(struct module *module, const struct 
         .ledger = wire_span_from_text(pin_ledger_path(module->agent->ledger)),
     };
 
+    if (token->flags & WORKER_TOKEN_PIN_PAD) {
+        *ret_text =
+            "the reader of this token takes PINs from its own keypad alone: run `mtls unlock "
+            "--ask`";
+        return PROTOCOL_E_PIN;
+    }
     if (module->login_worker || (known && known->pin && known->pin->kind != MODULE_PIN_PROMPT)) {
         *ret_text = "the token's module is busy with another login; try again";
         return PROTOCOL_E_BUSY;

@@ -99,6 +99,9 @@ enum protocol_error_code module_prompt_find_obstacle(const struct module *module
 enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
                                                const char *reason, char *text, size_t size);
 
+/** module_prompt_tell_keypad() - an event: look at the reader. */
+void module_prompt_tell_keypad(struct module *module, const struct module_token *token);
+
 /** module_prompt_handle_answer() - the dialog has ended, one way or the other. */
 void module_prompt_handle_answer(struct module *module, struct module_token *token);
 

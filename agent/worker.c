@@ -617,6 +617,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
         .key = key->info.key,
         .scheme = request->scheme->code,
         .tries = request->pin_tries,
+        .keypad = request->pin_is_typed,
         .data = sign_request_get_data(request),
     };
 
@@ -683,8 +684,9 @@ static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64
     if (!request)
         return false;
     /* An always-authenticate key first waits for its PIN. */
-    if (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
-                                                    memory_order_acquire) == WORKER_SLOT_QUEUED)
+    if (request->pin_is_typed ||
+        (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
+                                                     memory_order_acquire) == WORKER_SLOT_QUEUED))
         allowed_ms += pin_timeout_ms;
     return clock_is_over(now_ms, worker->slots[slot].sent_us / 1000, allowed_ms);
 }

@@ -136,6 +136,7 @@ int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg
     wire_put_u32(writer, msg->key);
     wire_put_u32(writer, msg->scheme);
     wire_put_u32(writer, msg->tries);
+    wire_put_bool(writer, msg->keypad);
     wire_put_string(writer, msg->data);
     return wire_end_frame(writer, mark);
 }
@@ -151,6 +152,7 @@ int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg)
     msg.key = wire_get_u32(&reader);
     msg.scheme = wire_get_u32(&reader);
     uint32_t tries = wire_get_u32(&reader);
+    msg.keypad = wire_get_bool(&reader);
     msg.data = wire_get_string(&reader, WORKER_DATA_MAX);
     if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX || tries > WORKER_TRIES_ALL)
         return WIRE_E_MALFORMED;

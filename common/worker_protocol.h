@@ -168,13 +168,14 @@ int worker_set_pin_encode(struct wire_writer *writer,
                           const struct worker_set_pin *msg) _must_check_;
 int worker_set_pin_parse(struct wire_span body, struct worker_set_pin *ret_msg) _must_check_;
 
-/* SIGN; for an always-authenticate key it carries the read end of a PIN pipe. */
+/* SIGN; for an always-authenticate key it carries the read end of a PIN pipe, or says @keypad. */
 struct worker_sign {
     uint32_t seq;
     uint32_t slot;           /* into the ledger, below WORKER_WINDOW_MAX */
     uint32_t key;            /* the worker's number of the key, from WORKER_KEY */
     uint32_t scheme;         /* TLS SignatureScheme */
     enum worker_tries tries; /* which of the token's tries the PIN may cost */
+    bool keypad;             /* the PIN is typed at the reader: no pipe comes */
     struct wire_span data;   /* digest of the scheme's hash; Ed25519: the message */
 };
 int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg) _must_check_;
