@@ -122,6 +122,19 @@ static int dispatch_unlock(struct connection *connection, struct wire_span body)
     return token_request_unlock(connection, &message);
 }
 
+static int dispatch_set_pin(struct connection *connection, struct wire_span body)
+{
+    struct protocol_set_pin message;
+
+    if (protocol_set_pin_parse(body, &message))
+        return DISPATCH_E_MALFORMED;
+    if (!dispatch_admit(connection, message.id)) {
+        (void)close_fd(connection_take_fd(connection)); /* its PINs go with it */
+        return 0;
+    }
+    return token_request_set_pin(connection, &message);
+}
+
 static int dispatch_lock(struct connection *connection, struct wire_span body)
 {
     struct protocol_token_request message;
@@ -138,7 +151,7 @@ static const struct {
     {PROTOCOL_SIGN, dispatch_sign},           {PROTOCOL_HELLO, dispatch_hello},
     {PROTOCOL_LIST, dispatch_list},           {PROTOCOL_STATUS, dispatch_status},
     {PROTOCOL_SUBSCRIBE, dispatch_subscribe}, {PROTOCOL_UNLOCK, dispatch_unlock},
-    {PROTOCOL_LOCK, dispatch_lock},
+    {PROTOCOL_LOCK, dispatch_lock},           {PROTOCOL_SET_PIN, dispatch_set_pin},
 };
 
 static dispatch_fn dispatch_find(uint8_t type)
@@ -160,7 +173,7 @@ void dispatch_frame(struct connection *connection, const struct frame *frame)
     }
     /* It came with the first byte of the last frame that was received. */
     if (connection->received_fd >= 0 && frame->type != PROTOCOL_UNLOCK &&
-        frame_buffer_is_empty(&connection->input)) {
+        frame->type != PROTOCOL_SET_PIN && frame_buffer_is_empty(&connection->input)) {
         connection_send_error(connection, 0, PROTOCOL_E_PROTO,
                               "a descriptor came with a request that takes none");
         return;

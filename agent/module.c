@@ -449,7 +449,10 @@ static void module_on_login_reply(struct worker *worker, const struct worker_rep
         module_retire(worker);
         return;
     }
-    module_login_handle_reply(module, worker, reply);
+    if (worker->login_is_set_pin)
+        module_set_pin_handle_reply(module, worker, reply);
+    else
+        module_login_handle_reply(module, worker, reply);
     if (reply->result == WORKER_E_STATE_LOST)
         module->failures++; /* the next one starts after a pause */
     if (reply->result == WORKER_E_STATE_LOST || worker->state == WORKER_STATE_RETIRING)
@@ -499,7 +502,9 @@ static void module_on_ended(struct worker *worker, enum worker_end end, void *us
     bool is_in_order = end == WORKER_END_RETIRED || end == WORKER_END_REMOVED;
 
     module_settle_requests(module, worker, end);
-    if (module->login_worker == worker)
+    if (module->login_worker == worker && worker->login_is_set_pin)
+        module_set_pin_abort(module, worker);
+    else if (module->login_worker == worker)
         module_login_abort(module, worker);
     if (!is_in_order)
         module_note_failure(module, worker);
@@ -745,6 +750,7 @@ struct module *module_free(struct module *module)
             sign_request_fail(request, PROTOCOL_E_BUSY, "the agent is ending");
         (void)worker_free(worker);
     }
+    module_set_pin_abort(module, NULL);
     module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     sd_event_source_disable_unref(module->release);

@@ -57,6 +57,8 @@ struct module {
     size_t token_count;
     struct worker *login_worker;            /* has the one login under way; NULL: none */
     struct module_pin *login_pin;           /* what it logs in with */
+    struct request *set_pin_request;        /* a SET_PIN is with login_worker; NULL: none, or gone */
+    enum worker_pin_change set_pin_change;
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
     sd_event_source *release;             /* the end of an idle time */
@@ -161,7 +163,17 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
                                        int pin_fd, struct request *request, const char **ret_text);
 
 /**
- * module_forget_unlock() - the client of an UNLOCK left; the login itself goes on
+ * module_set_pin() - change a token's PIN, or unblock it
+ * @pin_fd:     pipe with both PINs; taken
+ *
+ * As module_unlock().
+ */
+enum protocol_error_code module_set_pin(struct module *module, const struct worker_token *token,
+                                        enum worker_pin_change change, int pin_fd,
+                                        struct request *request, const char **ret_text);
+
+/**
+ * module_forget_unlock() - the client of an UNLOCK or SET_PIN left; what it asked for goes on
  */
 void module_forget_unlock(struct module *module, const struct request *request);
 

@@ -111,6 +111,8 @@ static void module_context_changed(struct pin_source *source, void *userdata)
     if (!request->waits_for_pin)
         return; /* the worker's answer will tell */
     if (pin_source_get_state(source) == PIN_SOURCE_READY) {
+        if (request->pin_is_typed)
+            module_prompt_tell_keypad(module, known);
         module->context_request = NULL;
         request->waits_for_pin = false;
         fair_queue_put_back(&module->queue, &request->item);
@@ -131,16 +133,18 @@ static int module_context_ask(struct module *module, struct sign_request *reques
     char text[MODULE_PROMPT_TEXT_MAX];
 
     module_prompt_say(module, known, &context, "wants its PIN for one signature", text);
+    request->pin_is_typed = known->flags & WORKER_TOKEN_PIN_PAD;
     const struct pin_ask ask = {
-        .kind = PIN_KIND_PROMPT,
+        .kind = request->pin_is_typed ? PIN_KIND_PRESENCE : PIN_KIND_PROMPT,
         .timeout_ms = MODULE_LOGIN_PIN_MS,
         .ledger = wire_span_from_text(pin_ledger_path(module->agent->ledger)),
         .pinentry = wire_span_from_text(module->agent->config->pinentry),
         .client_pid = request->peer->pid > 0 ? (uint32_t)request->peer->pid : 0,
         .text = wire_span_from_text(text),
     };
-    request->pin_tries =
-        known->flags & WORKER_TOKEN_PIN_FINAL_TRY ? WORKER_TRIES_ALL : WORKER_TRIES_BUT_LAST;
+    request->pin_tries = request->pin_is_typed || (known->flags & WORKER_TOKEN_PIN_FINAL_TRY)
+                             ? WORKER_TRIES_ALL
+                             : WORKER_TRIES_BUT_LAST;
     return pin_source_new(module->agent->event, &ask, -1, module_context_changed, request,
                           &request->pin_source);
 }
@@ -202,9 +206,14 @@ enum module_context module_context_start(struct module *module, const struct wor
     }
     request->pin_token = (size_t)(known - module->tokens);
     request->pin_is_kept = false;
-    if (request->pin_source && pin_source_get_state(request->pin_source) == PIN_SOURCE_READY)
+    bool was_asked =
+        request->pin_source && pin_source_get_state(request->pin_source) == PIN_SOURCE_READY;
+    if (was_asked && request->pin_is_typed)
+        return MODULE_CONTEXT_READY; /* without a pipe */
+    if (was_asked)
         return module_context_give(request->pin_source, ret_fd, ret_code, ret_text);
     request->pin_source = pin_source_free(request->pin_source);
+    request->pin_is_typed = false;
     if (module_context_may_use_kept(module, known, token, request)) {
         request->pin_is_kept = true;
         request->pin_tries = WORKER_TRIES_SAFE;

@@ -20,7 +20,8 @@ enum module_context {
 
 /**
  * module_context_start() - get the PIN for a request that was taken from the queue
- * @ret_fd:     filled when it is READY: read end for the worker; owned by the caller
+ * @ret_fd:     filled when it is READY: read end for the worker; owned by the caller; left alone
+ *              when the PIN is typed at the reader
  * @ret_code:   filled when it FAILED: what to answer with
  * @ret_text:   likewise; valid until the next call
  */

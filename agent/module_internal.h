@@ -84,6 +84,13 @@ const struct worker_token *module_find_in_worker(const struct worker *worker,
 /** module_end_logins() - every worker that is logged in to a token logs out and is replaced. */
 void module_end_logins(struct module *module, const struct worker_token *token);
 
+/** module_set_pin_handle_reply() - a SET_PIN was answered. */
+void module_set_pin_handle_reply(struct module *module, struct worker *worker,
+                                 const struct worker_reply *reply);
+
+/** module_set_pin_abort() - its worker, or with NULL the whole module, ended meanwhile. */
+void module_set_pin_abort(struct module *module, const struct worker *worker);
+
 /** module_resume_unlock() - an UNLOCK that waited goes to the worker that has come up. */
 void module_resume_unlock(struct module *module, struct worker *worker);
 

@@ -60,7 +60,7 @@ void module_keep(struct module *module, struct module_token *token, struct modul
     const struct worker_token id = module_token_get_id(token);
     const struct config_token *config = module_login_find_config(module, &id);
 
-    if (!config || config->pin_cache_ms == 0 || pin->kind == MODULE_PIN_KEYPAD) {
+    if (!config || config->pin_cache_ms == 0 || pin->kind == MODULE_PIN_KEYPAD || !pin->source) {
         (void)module_pin_free(pin);
         return;
     }

@@ -212,18 +212,17 @@ static int module_login_send(struct module *module, struct worker *worker,
     const struct pin_record *record = pin_ledger_begin(ledger, token, source);
     _cleanup_close_ int pin_fd = -1;
 
-    int r = is_keypad ? 0 : pin_source_give(pin->source, record, &pin_fd);
-    if (is_keypad && record)
-        pin_source_record(pin->source, record);
+    int r = is_keypad || !pin->source ? 0 : pin_source_give(pin->source, record, &pin_fd);
+    if (is_keypad)
+        module_pin_record(pin, record);
     if (!r)
-        r = worker_send_login(worker, token->token, pin_fd, module_login_get_tries(known, pin),
-                              is_keypad, MODULE_LOGIN_PIN_MS);
+        r = worker_send_login(worker, token->token, pin->source ? pin_fd : pin->fd,
+                              module_login_get_tries(known, pin), is_keypad, MODULE_LOGIN_PIN_MS);
     if (r) {
-        record = pin_ledger_end(ledger, token, PIN_OUTCOME_NOT_TRIED);
-        if (record)
-            pin_source_record(pin->source, record);
+        module_pin_record(pin, pin_ledger_end(ledger, token, PIN_OUTCOME_NOT_TRIED));
         return r;
     }
+    pin->fd = close_fd(pin->fd); /* it is given once */
     module->login_worker = worker;
     module->login_pin = pin;
     agent_watch(module->agent);
@@ -412,14 +411,25 @@ enum protocol_error_code module_login_relay(struct module *module, const struct 
         .ledger = wire_span_from_text(pin_ledger_path(module->agent->ledger)),
     };
 
+    if (token->flags & WORKER_TOKEN_PIN_PAD) {
+        *ret_text =
+            "the reader of this token takes PINs from its own keypad alone: run `mtls unlock "
+            "--ask`";
+        return PROTOCOL_E_PIN;
+    }
     if (module->login_worker || (known && known->pin && known->pin->kind != MODULE_PIN_PROMPT)) {
         *ret_text = "the token's module is busy with another login; try again";
         return PROTOCOL_E_BUSY;
     }
     struct module_pin *pin = NULL;
-    int r = known ? module_pin_new(module, (size_t)(known - module->tokens), MODULE_PIN_RELAY, &ask,
-                                   pin_fd, &pin)
-                  : -ENOMEM;
+    size_t place = known ? (size_t)(known - module->tokens) : 0;
+    int r = known ? module_pin_new(module, place, MODULE_PIN_RELAY, &ask, pin_fd, &pin) : -ENOMEM;
+    /* Without a process between it goes all the same, but is neither kept nor in the ledger. */
+    if (r && known) {
+        log_warning("%s: no process to take a PIN: %s", module_get_name(module),
+                    strerror(r < 0 ? -r : EINVAL));
+        r = module_pin_new_direct(module, place, pin_fd, &pin);
+    }
     if (r) {
         log_error("%s: cannot take a PIN: %s", module_get_name(module),
                   strerror(r < 0 ? -r : EINVAL));
@@ -430,6 +440,8 @@ enum protocol_error_code module_login_relay(struct module *module, const struct 
     (void)module_pin_free(known->pin);
     known->pin = pin;
     pin->request = request;
+    if (!pin->source)
+        module_login_resume(module);
     return 0;
 }
 
@@ -453,10 +465,8 @@ static void module_login_end_ledger(struct module *module, const struct module_t
                                     const struct module_pin *pin, enum pin_outcome outcome)
 {
     const struct worker_token id = module_token_get_id(known);
-    const struct pin_record *record = pin_ledger_end(module->agent->ledger, &id, outcome);
 
-    if (record)
-        pin_source_record(pin->source, record);
+    module_pin_record(pin, pin_ledger_end(module->agent->ledger, &id, outcome));
 }
 
 /* Remembers what came out of a source's login, in words for the status. */
@@ -467,7 +477,7 @@ static void module_login_record_source(const struct worker *worker, struct modul
     char detail[PROTOCOL_TEXT_MAX / 2];
 
     escape_text(reply->text, detail, sizeof(detail));
-    if (reply->result == WORKER_E_PIN_SOURCE && *pin_source_text(pin->source))
+    if (reply->result == WORKER_E_PIN_SOURCE && pin->source && *pin_source_text(pin->source))
         (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(pin->source));
     /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
     if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))

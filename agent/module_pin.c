@@ -2,6 +2,7 @@
 /* A PIN on its way; see module_pin.h. */
 #include "agent/module_pin.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -23,6 +24,7 @@ struct module_pin *module_pin_free(struct module_pin *pin)
     if (!pin)
         return NULL;
     (void)pin_source_free(pin->source);
+    (void)close_fd(pin->fd);
     free(pin);
     return NULL;
 }
@@ -32,13 +34,14 @@ struct module_pin *module_pin_kill(struct module_pin *pin)
     if (!pin)
         return NULL;
     (void)pin_source_kill(pin->source);
+    (void)close_fd(pin->fd);
     free(pin);
     return NULL;
 }
 
 bool module_pin_is_ready(const struct module_pin *pin)
 {
-    return pin_source_get_state(pin->source) == PIN_SOURCE_READY;
+    return pin->fd >= 0 || (pin->source && pin_source_get_state(pin->source) == PIN_SOURCE_READY);
 }
 
 /* What `mtls unlock` sent is no PIN. */
@@ -81,17 +84,50 @@ static void module_pin_changed(struct pin_source *source, void *userdata)
         module_login_handle_source(module, token);
 }
 
-int module_pin_new(struct module *module, size_t token, enum module_pin_kind kind,
-                   const struct pin_ask *ask, int fd, struct module_pin **ret_pin)
+void module_pin_record(const struct module_pin *pin, const struct pin_record *record)
+{
+    if (record && pin->source)
+        pin_source_record(pin->source, record);
+}
+
+static struct module_pin *module_pin_make(struct module *module, size_t token,
+                                          enum module_pin_kind kind)
 {
     struct module_pin *pin = calloc(1, sizeof(*pin));
 
     if (!pin)
-        return -ENOMEM;
+        return NULL;
     pin->module = module;
     pin->token = token;
     pin->kind = kind;
+    pin->fd = -1;
     pin->since_ms = clock_monotonic_ms();
+    return pin;
+}
+
+int module_pin_new_direct(struct module *module, size_t token, int fd, struct module_pin **ret_pin)
+{
+    struct module_pin *pin = module_pin_make(module, token, MODULE_PIN_RELAY);
+
+    if (!pin)
+        return -ENOMEM;
+    pin->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (pin->fd < 0) {
+        int r = -errno;
+        free(pin);
+        return r;
+    }
+    *ret_pin = pin;
+    return 0;
+}
+
+int module_pin_new(struct module *module, size_t token, enum module_pin_kind kind,
+                   const struct pin_ask *ask, int fd, struct module_pin **ret_pin)
+{
+    struct module_pin *pin = module_pin_make(module, token, kind);
+
+    if (!pin)
+        return -ENOMEM;
     int r = pin_source_new(module->agent->event, ask, fd, module_pin_changed, pin, &pin->source);
     if (r) {
         free(pin);

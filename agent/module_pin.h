@@ -23,11 +23,12 @@ struct module_pin {
     struct module *module;
     size_t token; /* its place in module->tokens, which never changes */
     enum module_pin_kind kind;
-    struct pin_source *source;
-    struct request *request; /* the UNLOCK of a RELAY; NULL: none, or its client left */
-    bool is_last_told;       /* the person knows that this may be the last try */
-    uint64_t since_ms;       /* when it was had; of a kept one: when the token took it */
-    uint64_t used_ms;        /* of a kept one: when the token last signed */
+    struct pin_source *source; /* NULL: there was no process for it, see @fd */
+    int fd;                    /* a RELAY's own pipe, for the worker as it is; -1: none */
+    struct request *request;   /* the UNLOCK of a RELAY; NULL: none, or its client left */
+    bool is_last_told;         /* the person knows that this may be the last try */
+    uint64_t since_ms;         /* when it was had; of a kept one: when the token took it */
+    uint64_t used_ms;          /* of a kept one: when the token last signed */
 };
 
 /* A person is asked for the PIN of one token; one prompt for all who wait. */
@@ -43,6 +44,14 @@ struct module_prompt {
 /** module_pin_new() - start the source. @fd: to relay, borrowed; -1. Return: 0, or -errno. */
 int module_pin_new(struct module *module, size_t token, enum module_pin_kind kind,
                    const struct pin_ask *ask, int fd, struct module_pin **ret_pin) _must_check_;
+
+/** module_pin_new_direct() - a RELAY without a process of its own. @fd: borrowed. Return: as above.
+ */
+int module_pin_new_direct(struct module *module, size_t token, int fd,
+                          struct module_pin **ret_pin) _must_check_;
+
+/** module_pin_record() - have the ledger written, where there is a process for it. */
+void module_pin_record(const struct module_pin *pin, const struct pin_record *record);
 
 /** module_pin_free() - not needed any more. Return: NULL. */
 struct module_pin *module_pin_free(struct module_pin *pin);
@@ -92,6 +101,9 @@ enum protocol_error_code module_prompt_find_obstacle(const struct module *module
  */
 enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
                                                const char *reason, char *text, size_t size);
+
+/** module_prompt_tell_keypad() - an event: look at the reader. */
+void module_prompt_tell_keypad(struct module *module, const struct module_token *token);
 
 /** module_prompt_handle_answer() - the dialog has ended, one way or the other. */
 void module_prompt_handle_answer(struct module *module, struct module_token *token);

@@ -215,14 +215,27 @@ enum protocol_error_code module_prompt_explain(struct module_token *token, enum 
     return PROTOCOL_E_PIN;
 }
 
-void module_prompt_handle_answer(struct module *module, struct module_token *token)
+void module_prompt_tell_keypad(struct module *module, const struct module_token *token)
 {
     const struct worker_token id = module_token_get_id(token);
+    char tries[160];
+    char text[PROTOCOL_TEXT_MAX];
+
+    module_prompt_say_tries(module, token, tries, sizeof(tries));
+    for (char *at = tries; *at; at++)
+        if (*at == '\n')
+            *at = ' ';
+    (void)snprintf(text, sizeof(text), "type its PIN on the keypad of the reader.%s", tries);
+    module_login_tell(module, &id, text);
+}
+
+void module_prompt_handle_answer(struct module *module, struct module_token *token)
+{
     char text[PROTOCOL_TEXT_MAX];
 
     if (module_pin_is_ready(token->pin)) {
         if (token->pin->kind == MODULE_PIN_KEYPAD)
-            module_login_tell(module, &id, "type its PIN on the keypad of the reader");
+            module_prompt_tell_keypad(module, token);
         module_login_resume(module);
         return;
     }

@@ -125,6 +125,8 @@ void module_forget_unlock(struct module *module, const struct request *request)
     for (size_t i = 0; i < module->token_count; i++)
         if (module->tokens[i].pin && module->tokens[i].pin->request == request)
             module->tokens[i].pin->request = NULL;
+    if (module->set_pin_request == request)
+        module->set_pin_request = NULL;
     module_prompt_forget(module, request);
     if (module->unlock_wait && module->unlock_wait->request == request)
         module->unlock_wait = module_unlock_wait_free(module->unlock_wait);

@@ -49,6 +49,7 @@ struct sign_request {
     size_t pin_token;            /* place of its token in module->tokens */
     enum worker_tries pin_tries; /* which tries its PIN may cost */
     bool pin_is_kept;            /* it got the token's kept PIN */
+    bool pin_is_typed;           /* a person types it at the reader */
     bool waits_for_pin;          /* a person is asked, or will be: it is in no queue */
     uint8_t digest[DIGEST_LEN_MAX];
     size_t data_len;

@@ -16,6 +16,7 @@
 struct token_request {
     struct request request;
     struct module *module;
+    uint8_t reply; /* type of the message that says it was done */
 };
 
 /* What a selector names among the tokens of all modules. */
@@ -78,12 +79,13 @@ void token_request_succeed(struct request *base)
     struct token_request *request = list_entry(base, struct token_request, request);
     struct connection *connection = base->connection;
     uint32_t id = base->id;
+    uint8_t reply = request->reply;
 
     connection_remove_request(base);
     free(request);
     if (!connection)
         return;
-    if (protocol_bare_encode(&connection->output, PROTOCOL_UNLOCK_REPLY, id))
+    if (protocol_bare_encode(&connection->output, reply, id))
         connection->is_closing = true;
     connection_send(connection);
 }
@@ -131,19 +133,30 @@ static bool token_request_is_pipe(int fd)
     return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
 }
 
+static struct token_request *token_request_new(struct connection *connection, uint32_t id,
+                                               const struct token_match *match, uint8_t reply)
+{
+    struct token_request *request = calloc(1, sizeof(*request));
+
+    if (!request)
+        return NULL;
+    list_init(&request->request.link);
+    request->module = match->module;
+    request->reply = reply;
+    connection_add_request(connection, &request->request, id, token_request_cancel);
+    return request;
+}
+
 static int token_request_start(struct connection *connection, uint32_t id,
                                const struct token_match *match, int pin_fd)
 {
     const char *text = NULL;
-    struct token_request *request = calloc(1, sizeof(*request));
+    struct token_request *request = token_request_new(connection, id, match, PROTOCOL_UNLOCK_REPLY);
 
     if (!request) {
         (void)close_fd(pin_fd);
         return -ENOMEM;
     }
-    list_init(&request->request.link);
-    request->module = match->module;
-    connection_add_request(connection, &request->request, id, token_request_cancel);
     const struct prompt_context context = {.pid = connection->peer->pid,
                                            .program = connection->peer->exe};
     enum protocol_error_code code =
@@ -155,13 +168,27 @@ static int token_request_start(struct connection *connection, uint32_t id,
     return 0;
 }
 
+/* None is meant, or several are. */
+static void token_request_refuse_match(struct connection *connection, uint32_t id,
+                                       const struct token_match *match, const char *none)
+{
+    char text[PROTOCOL_TEXT_MAX];
+
+    if (match->count == 0) {
+        agent_look_again(connection->agent);
+        connection_send_error(connection, id, PROTOCOL_E_NO_KEY, none);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "several tokens are meant, name one: %s", match->labels);
+    connection_send_error(connection, id, PROTOCOL_E_AMBIGUOUS, text);
+}
+
 int token_request_unlock(struct connection *connection,
                          const struct protocol_token_request *message)
 {
     _cleanup_close_ int pin_fd = connection_take_fd(connection);
     _cleanup_(cleanup_selector) struct selector *selector = NULL;
     struct token_match match;
-    char text[PROTOCOL_TEXT_MAX];
 
     if (pin_fd >= 0 && !token_request_is_pipe(pin_fd)) {
         connection_send_error(connection, message->id, PROTOCOL_E_PROTO,
@@ -174,16 +201,59 @@ int token_request_unlock(struct connection *connection,
     token_match_find(connection->agent, selector, message->selector.len == 0, &match);
     if (match.count == 1)
         return token_request_start(connection, message->id, &match, TAKE_FD(pin_fd));
-    if (match.count == 0) {
-        agent_look_again(connection->agent);
-        connection_send_error(connection, message->id, PROTOCOL_E_NO_KEY,
-                              message->selector.len > 0
-                                  ? "no token has this name; `mtls status` shows those there are"
-                                  : "no token waits for a PIN");
+    token_request_refuse_match(connection, message->id, &match,
+                               message->selector.len > 0
+                                   ? "no token has this name; `mtls status` shows those there are"
+                                   : "no token waits for a PIN");
+    return 0;
+}
+
+static int token_request_start_set_pin(struct connection *connection,
+                                       const struct protocol_set_pin *message,
+                                       const struct token_match *match, int pin_fd)
+{
+    const char *text = NULL;
+    struct token_request *request =
+        token_request_new(connection, message->id, match, PROTOCOL_SET_PIN_REPLY);
+
+    if (!request) {
+        (void)close_fd(pin_fd);
+        return -ENOMEM;
+    }
+    enum worker_pin_change change =
+        message->change == PIN_CHANGE_UNBLOCK ? WORKER_PIN_UNBLOCK : WORKER_PIN_CHANGE;
+    enum protocol_error_code code =
+        module_set_pin(match->module, match->token, change, pin_fd, &request->request, &text);
+    if (code)
+        token_request_fail(&request->request, code, text);
+    return 0;
+}
+
+int token_request_set_pin(struct connection *connection, const struct protocol_set_pin *message)
+{
+    _cleanup_close_ int pin_fd = connection_take_fd(connection);
+    _cleanup_(cleanup_selector) struct selector *selector = NULL;
+    const struct protocol_token_request named = {message->id, message->selector};
+    struct token_match match;
+
+    if (connection->peer->uid != connection->agent->uid) {
+        connection_send_error(connection, message->id, PROTOCOL_E_POLICY,
+                              "PINs are changed by the agent's own user alone");
         return 0;
     }
-    (void)snprintf(text, sizeof(text), "several tokens are meant, name one: %s", match.labels);
-    connection_send_error(connection, message->id, PROTOCOL_E_AMBIGUOUS, text);
+    if (!token_request_is_pipe(pin_fd)) {
+        connection_send_error(connection, message->id, PROTOCOL_E_PROTO,
+                              "SET_PIN takes one descriptor, the read end of a pipe");
+        return 0;
+    }
+    int r = token_request_select(connection, &named, &selector);
+    if (r)
+        return r < 0 ? r : 0;
+    token_match_find(connection->agent, selector, false, &match);
+    if (match.count == 1)
+        return token_request_start_set_pin(connection, message, &match, TAKE_FD(pin_fd));
+    token_request_refuse_match(connection, message->id, &match,
+                               "no token has this name; `mtls status` shows those there are");
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UNLOCK and LOCK: find the token that is meant, hand the PIN's pipe on, answer. */
+/* UNLOCK, LOCK and SET_PIN: find the token that is meant, hand the PIN's pipe on, answer. */
 #ifndef MTLS_AGENT_TOKEN_REQUEST_H
 #define MTLS_AGENT_TOKEN_REQUEST_H
 
@@ -9,6 +9,10 @@
 /** token_request_unlock() - handle one UNLOCK. Return: 0, or -errno. */
 int token_request_unlock(struct connection *connection,
                          const struct protocol_token_request *message) _must_check_;
+
+/** token_request_set_pin() - handle one SET_PIN. Return: 0, or -errno. */
+int token_request_set_pin(struct connection *connection,
+                          const struct protocol_set_pin *message) _must_check_;
 
 /** token_request_lock() - handle one LOCK. Return: 0, or -errno. */
 int token_request_lock(struct connection *connection,

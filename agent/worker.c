@@ -529,6 +529,8 @@ static void worker_begin_login(struct worker *worker, uint32_t token, bool is_lo
 {
     worker->login_is_pending = true;
     worker->login_is_logout = is_logout;
+    worker->login_is_set_pin = false;
+    worker->login_is_keypad = false;
     worker->login_seq = ++worker->seq;
     worker->login_token = token;
     worker->login_since_ms = clock_monotonic_ms();
@@ -546,6 +548,23 @@ int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum wo
     worker->login_is_keypad = is_keypad;
     const struct worker_login login = {worker->login_seq, token, tries, is_keypad, timeout_ms};
     int r = worker_login_encode(&packet, &login);
+    if (!r)
+        r = worker_send_packet(worker, &packet, pin_fd);
+    if (r)
+        worker->login_is_pending = false;
+    return r;
+}
+
+int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_change change,
+                        int pin_fd, uint32_t timeout_ms)
+{
+    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
+
+    wire_writer_init(&packet, WORKER_BUFFER_LEN);
+    worker_begin_login(worker, token, false);
+    worker->login_is_set_pin = true;
+    const struct worker_set_pin set_pin = {worker->login_seq, token, change, timeout_ms};
+    int r = worker_set_pin_encode(&packet, &set_pin);
     if (!r)
         r = worker_send_packet(worker, &packet, pin_fd);
     if (r)
@@ -634,6 +653,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
         .key = key->info.key,
         .scheme = request->scheme->code,
         .tries = request->pin_tries,
+        .keypad = request->pin_is_typed,
         .data = sign_request_get_data(request),
     };
 
@@ -721,8 +741,9 @@ static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64
     if (!request)
         return false;
     /* An always-authenticate key first waits for its PIN. */
-    if (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
-                                                    memory_order_acquire) == WORKER_SLOT_QUEUED)
+    if (request->pin_is_typed ||
+        (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
+                                                     memory_order_acquire) == WORKER_SLOT_QUEUED))
         allowed_ms += pin_timeout_ms;
     return clock_is_over(now_ms, worker->slots[slot].sent_us / 1000, allowed_ms);
 }

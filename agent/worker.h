@@ -75,6 +75,7 @@ struct worker {
     bool login_is_pending;
     uint32_t login_seq;
     bool login_is_logout;
+    bool login_is_set_pin;
     uint32_t login_token; /* number of the token that is logged in to or out of */
     uint64_t login_since_ms;
     bool login_is_keypad;         /* a person types at the reader while C_Login runs */
@@ -140,6 +141,8 @@ int worker_send_discover(struct worker *worker) _must_check_;
 /** worker_send_login() - @pin_fd is borrowed. One login or logout at a time. */
 int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum worker_tries tries,
                       bool is_keypad, uint32_t timeout_ms) _must_check_;
+int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_change change,
+                        int pin_fd, uint32_t timeout_ms) _must_check_;
 int worker_send_logout(struct worker *worker, uint32_t token) _must_check_;
 
 /** worker_send_look() - ask it for a new inventory: `inventory` follows, or its end. */

@@ -229,6 +229,32 @@ int protocol_token_request_parse(struct wire_span body, struct protocol_token_re
     return 0;
 }
 
+int protocol_set_pin_encode(struct wire_writer *writer, const struct protocol_set_pin *msg)
+{
+    size_t mark = wire_begin_frame(writer, PROTOCOL_SET_PIN);
+
+    wire_put_u32(writer, msg->id);
+    wire_put_string(writer, msg->selector);
+    wire_put_u8(writer, (uint8_t)msg->change);
+    return wire_end_frame(writer, mark);
+}
+
+int protocol_set_pin_parse(struct wire_span body, struct protocol_set_pin *ret_msg)
+{
+    struct wire_reader reader;
+    struct protocol_set_pin msg = {0};
+
+    wire_reader_init(&reader, body);
+    msg.id = wire_get_u32(&reader);
+    msg.selector = wire_get_text(&reader, PROTOCOL_SELECTOR_MAX);
+    uint8_t change = wire_get_u8(&reader);
+    if (wire_reader_finish(&reader) || change < PIN_CHANGE_CHANGE || change > PIN_CHANGE_UNBLOCK)
+        return WIRE_E_MALFORMED;
+    msg.change = (enum pin_change)change;
+    *ret_msg = msg;
+    return 0;
+}
+
 int protocol_error_encode(struct wire_writer *writer, const struct protocol_error *msg)
 {
     size_t mark = wire_begin_frame(writer, PROTOCOL_ERROR);

@@ -36,6 +36,7 @@ enum protocol_type {
     PROTOCOL_SUBSCRIBE = 5,
     PROTOCOL_UNLOCK = 6,
     PROTOCOL_LOCK = 7,
+    PROTOCOL_SET_PIN = 8,
 
     PROTOCOL_HELLO_REPLY = 129,
     PROTOCOL_LIST_REPLY = 130,
@@ -44,6 +45,7 @@ enum protocol_type {
     PROTOCOL_SUBSCRIBE_REPLY = 133,
     PROTOCOL_UNLOCK_REPLY = 134,
     PROTOCOL_LOCK_REPLY = 135,
+    PROTOCOL_SET_PIN_REPLY = 136,
 
     PROTOCOL_EVENT = 192,
     PROTOCOL_ERROR = 255,
@@ -214,7 +216,8 @@ int protocol_sign_reply_encode(struct wire_writer *writer,
 int protocol_sign_reply_parse(struct wire_span body,
                               struct protocol_sign_reply *ret_msg) _must_check_;
 
-/* STATUS, SUBSCRIBE_REPLY, UNLOCK_REPLY and LOCK_REPLY carry nothing but the request id. */
+/* STATUS, SUBSCRIBE_REPLY, UNLOCK_REPLY, LOCK_REPLY and SET_PIN_REPLY carry nothing but the request
+ * id. */
 int protocol_bare_encode(struct wire_writer *writer, uint8_t type, uint32_t id) _must_check_;
 int protocol_bare_parse(struct wire_span body, uint32_t *ret_id) _must_check_;
 
@@ -347,6 +350,24 @@ int protocol_token_request_encode(struct wire_writer *writer, uint8_t type,
                                   const struct protocol_token_request *msg) _must_check_;
 int protocol_token_request_parse(struct wire_span body,
                                  struct protocol_token_request *ret_msg) _must_check_;
+
+enum pin_change {
+    PIN_CHANGE_CHANGE = 1,  /* the old PIN, then the new one */
+    PIN_CHANGE_UNBLOCK = 2, /* the PUK, then the new PIN */
+};
+
+/*
+ * SET_PIN: change the PIN of the token that @selector names. With the frame travels the read end of
+ * a pipe, into which the client writes two lines: both PINs.
+ */
+struct protocol_set_pin {
+    uint32_t id;
+    struct wire_span selector;
+    enum pin_change change;
+};
+int protocol_set_pin_encode(struct wire_writer *writer,
+                            const struct protocol_set_pin *msg) _must_check_;
+int protocol_set_pin_parse(struct wire_span body, struct protocol_set_pin *ret_msg) _must_check_;
 
 struct protocol_error {
     uint32_t id;   /* 0 when the failure belongs to no request; the connection then closes */

@@ -106,6 +106,44 @@ int secret_read(struct secret *secret, int fd, unsigned int timeout_ms)
     return r;
 }
 
+/* Up to the end of the line and not a byte further: another secret follows. */
+static int secret_read_line(struct secret *secret, int fd, uint64_t deadline_ms)
+{
+    size_t len = 0;
+
+    for (;;) {
+        if (len == sizeof(secret->data))
+            return SECRET_E_TOO_LONG;
+        int r = secret_wait(fd, deadline_ms);
+        if (r)
+            return r;
+        ssize_t got = read(fd, secret->data + len, 1);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0 || secret->data[len] == '\n')
+            return secret_finish(secret, len + (size_t)got);
+        len++;
+    }
+}
+
+int secret_read_pair(struct secret *first, struct secret *second, int fd, unsigned int timeout_ms)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+
+    secret_wipe(first);
+    secret_wipe(second);
+    int r = secret_read_line(first, fd, deadline_ms);
+    if (r == 0)
+        r = secret_read_line(second, fd, deadline_ms);
+    if (r) {
+        secret_wipe(first);
+        secret_wipe(second);
+    }
+    return r;
+}
+
 const char *secret_error_text(int answer)
 {
     switch (answer) {

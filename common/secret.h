@@ -51,6 +51,14 @@ void secret_wipe(struct secret *secret);
  */
 int secret_read(struct secret *secret, int fd, unsigned int timeout_ms) _must_check_;
 
+/**
+ * secret_read_pair() - fill two from a descriptor, one line each
+ *
+ * As secret_read(); on every failure both are wiped.
+ */
+int secret_read_pair(struct secret *first, struct secret *second, int fd,
+                     unsigned int timeout_ms) _must_check_;
+
 /** secret_error_text() - a sentence fragment for a positive answer of secret_read(). */
 const char *secret_error_text(int answer);
 

@@ -101,6 +101,34 @@ int worker_logout_parse(struct wire_span body, struct worker_logout *ret_msg)
     return 0;
 }
 
+int worker_set_pin_encode(struct wire_writer *writer, const struct worker_set_pin *msg)
+{
+    size_t mark = wire_begin_frame(writer, WORKER_SET_PIN);
+
+    wire_put_u32(writer, msg->seq);
+    wire_put_u32(writer, msg->token);
+    wire_put_u32(writer, msg->change);
+    wire_put_u32(writer, msg->timeout_ms);
+    return wire_end_frame(writer, mark);
+}
+
+int worker_set_pin_parse(struct wire_span body, struct worker_set_pin *ret_msg)
+{
+    struct wire_reader reader;
+    struct worker_set_pin msg = {0};
+
+    wire_reader_init(&reader, body);
+    msg.seq = wire_get_u32(&reader);
+    msg.token = wire_get_u32(&reader);
+    uint32_t change = wire_get_u32(&reader);
+    msg.timeout_ms = wire_get_u32(&reader);
+    if (wire_reader_finish(&reader) || change < WORKER_PIN_CHANGE || change > WORKER_PIN_UNBLOCK)
+        return WIRE_E_MALFORMED;
+    msg.change = (enum worker_pin_change)change;
+    *ret_msg = msg;
+    return 0;
+}
+
 int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg)
 {
     size_t mark = wire_begin_frame(writer, WORKER_SIGN);
@@ -110,6 +138,7 @@ int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg
     wire_put_u32(writer, msg->key);
     wire_put_u32(writer, msg->scheme);
     wire_put_u32(writer, msg->tries);
+    wire_put_bool(writer, msg->keypad);
     wire_put_string(writer, msg->data);
     return wire_end_frame(writer, mark);
 }
@@ -125,6 +154,7 @@ int worker_sign_parse(struct wire_span body, struct worker_sign *ret_msg)
     msg.key = wire_get_u32(&reader);
     msg.scheme = wire_get_u32(&reader);
     uint32_t tries = wire_get_u32(&reader);
+    msg.keypad = wire_get_bool(&reader);
     msg.data = wire_get_string(&reader, WORKER_DATA_MAX);
     if (wire_reader_finish(&reader) || msg.slot >= WORKER_WINDOW_MAX || tries > WORKER_TRIES_ALL)
         return WIRE_E_MALFORMED;

@@ -34,12 +34,14 @@ enum worker_type {
     WORKER_SIGN = 4,
     WORKER_DISCOVER = 5,
     WORKER_LOOK = 6, /* which tokens are there now? An inventory answers */
+    WORKER_SET_PIN = 7,
 
     /* worker to core */
-    WORKER_TOKEN = 129,       /* one per token, after LOAD and after each login and logout */
-    WORKER_KEY = 130,         /* one per key of the tokens above */
-    WORKER_INVENTORY = 131,   /* ends the list: what was not named since the last one is gone */
-    WORKER_LOGIN_REPLY = 132, /* also answers LOGOUT; the new inventory comes before it */
+    WORKER_TOKEN = 129,     /* one per token, after LOAD and after each login and logout */
+    WORKER_KEY = 130,       /* one per key of the tokens above */
+    WORKER_INVENTORY = 131, /* ends the list: what was not named since the last one is gone */
+    WORKER_LOGIN_REPLY =
+        132, /* also answers LOGOUT and SET_PIN; the new inventory comes before it */
     WORKER_SIGN_REPLY = 133,
     WORKER_FAILURE = 134, /* the module cannot be used; the worker exits after it */
     WORKER_MODULE = 135,  /* one per module that p11-kit knows, after DISCOVER */
@@ -151,13 +153,31 @@ struct worker_logout {
 int worker_logout_encode(struct wire_writer *writer, const struct worker_logout *msg) _must_check_;
 int worker_logout_parse(struct wire_span body, struct worker_logout *ret_msg) _must_check_;
 
-/* SIGN; for an always-authenticate key it carries the read end of a PIN pipe. */
+/* SET_PIN carries the read end of a pipe with two lines: the old PIN or the PUK, and the new PIN.
+ */
+enum worker_pin_change {
+    WORKER_PIN_CHANGE = 1,  /* C_SetPIN with the old PIN */
+    WORKER_PIN_UNBLOCK = 2, /* C_InitPIN, after a login with the PUK */
+};
+
+struct worker_set_pin {
+    uint32_t seq;
+    uint32_t token;
+    enum worker_pin_change change;
+    uint32_t timeout_ms; /* how long to wait for the PINs */
+};
+int worker_set_pin_encode(struct wire_writer *writer,
+                          const struct worker_set_pin *msg) _must_check_;
+int worker_set_pin_parse(struct wire_span body, struct worker_set_pin *ret_msg) _must_check_;
+
+/* SIGN; for an always-authenticate key it carries the read end of a PIN pipe, or says @keypad. */
 struct worker_sign {
     uint32_t seq;
     uint32_t slot;           /* into the ledger, below WORKER_WINDOW_MAX */
     uint32_t key;            /* the worker's number of the key, from WORKER_KEY */
     uint32_t scheme;         /* TLS SignatureScheme */
     enum worker_tries tries; /* which of the token's tries the PIN may cost */
+    bool keypad;             /* the PIN is typed at the reader: no pipe comes */
     struct wire_span data;   /* digest of the scheme's hash; Ed25519: the message */
 };
 int worker_sign_encode(struct wire_writer *writer, const struct worker_sign *msg) _must_check_;

@@ -11,6 +11,7 @@
 #include "common/lookout.h"
 #include "pkcs11/login.h"
 #include "pkcs11/look.h"
+#include "pkcs11/set_pin.h"
 
 /* A source writes its PIN at once; one that begins and then dawdles gets so long. */
 #define REQUEST_PIN_READ_MS 1000u
@@ -69,6 +70,16 @@ static int request_logout(struct signer *signer, struct wire_span body, int fd, 
     return logout_handle(signer->worker, &msg, &signer->writer);
 }
 
+static int request_set_pin(struct signer *signer, struct wire_span body, int fd,
+                           unsigned int pin_ms)
+{
+    struct worker_set_pin msg;
+
+    if (worker_set_pin_parse(body, &msg))
+        return -EPROTO;
+    return set_pin_handle(signer->worker, &msg, fd, pin_ms, &signer->writer);
+}
+
 static int request_sign(struct signer *signer, struct wire_span body, int fd, unsigned int pin_ms)
 {
     struct worker_sign msg;
@@ -89,10 +100,8 @@ static const struct {
     uint8_t type;
     request_handler_fn handle;
 } request_table[] = {
-    {WORKER_SIGN, request_sign},
-    {WORKER_LOGIN, request_login},
-    {WORKER_LOGOUT, request_logout},
-    {WORKER_LOOK, request_look},
+    {WORKER_SIGN, request_sign}, {WORKER_LOGIN, request_login},     {WORKER_LOGOUT, request_logout},
+    {WORKER_LOOK, request_look}, {WORKER_SET_PIN, request_set_pin},
 };
 
 static int request_run(struct signer *signer, struct wire_span packet, int fd, unsigned int pin_ms)
@@ -119,11 +128,15 @@ _Noreturn static void request_exit(int r)
 static unsigned int request_patience_ms(struct wire_span packet)
 {
     struct worker_login login;
+    struct worker_set_pin set;
     struct frame frame;
 
-    if (frame_parse(packet, &frame) == 0 && frame.type == WORKER_LOGIN &&
-        worker_login_parse(frame.body, &login) == 0)
+    if (frame_parse(packet, &frame))
+        return LOGIN_CONTEXT_TIMEOUT_MS;
+    if (frame.type == WORKER_LOGIN && worker_login_parse(frame.body, &login) == 0)
         return login.timeout_ms;
+    if (frame.type == WORKER_SET_PIN && worker_set_pin_parse(frame.body, &set) == 0)
+        return set.timeout_ms;
     return LOGIN_CONTEXT_TIMEOUT_MS;
 }
 

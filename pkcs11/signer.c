@@ -23,7 +23,8 @@ struct signing {
     const struct scheme *scheme;
     struct key *key;
     struct token *token;
-    const struct secret *pin; /* for C_Login(CKU_CONTEXT_SPECIFIC), or NULL */
+    bool needs_login;         /* C_Login(CKU_CONTEXT_SPECIFIC) for this one signature */
+    const struct secret *pin; /* for that; NULL: it is typed at the reader */
     struct session session;
     CK_OBJECT_HANDLE handle; /* of the private key */
     bool found_again;        /* it is not the one that the key has */
@@ -69,7 +70,7 @@ static void signer_answer_rv(struct signer *signer, struct signing *signing, con
     if (result == WORKER_E_LOCKED && signer_is_logged_out(signing, function))
         result = WORKER_E_STATE_LOST;
     /* A context login holds the lock alone, so the token may be asked again. */
-    if (signing->pin && (result == WORKER_E_PIN || result == WORKER_E_PIN_BLOCKED) &&
+    if (signing->needs_login && (result == WORKER_E_PIN || result == WORKER_E_PIN_BLOCKED) &&
         token_refresh(signing->token) == CKR_OK)
         tries = login_tries_text(token_flags(signing->token));
     signing->reply.ck_rv = (uint32_t)rv;
@@ -166,11 +167,12 @@ static CK_RV signer_call(struct signer *signer, struct signing *signing, const c
     rv = calls->C_SignInit(*session, &signing->mechanism.ck, signing->handle);
     if (rv != CKR_OK)
         return rv;
-    if (signing->pin) {
+    if (signing->needs_login) {
+        const struct secret *pin = signing->pin;
         *ret_function = "C_Login";
         /* The parameter is not const in the interface; the module only reads it. */
         rv = calls->C_Login(*session, CKU_CONTEXT_SPECIFIC,
-                            (CK_UTF8CHAR *)(uintptr_t)signing->pin->data, signing->pin->len);
+                            pin ? (CK_UTF8CHAR *)(uintptr_t)pin->data : NULL, pin ? pin->len : 0);
         if (rv != CKR_OK)
             return rv;
     }
@@ -205,7 +207,7 @@ static CK_RV signer_call_again(struct signer *signer, struct signing *signing, C
 {
     bool is_stale = ckr_classify(rv) == CKR_CLASS_STALE_HANDLE;
 
-    if ((!is_stale && rv != CKR_OPERATION_ACTIVE) || signing->pin)
+    if ((!is_stale && rv != CKR_OPERATION_ACTIVE) || signing->needs_login)
         return rv;
     CK_RV again = session_take(signer, signing->token, &signing->session);
     if (again == CKR_OK && is_stale)
@@ -374,7 +376,7 @@ static void signer_sign(struct signer *signer, struct signing *signing)
  */
 static int signer_check_tries(struct signer *signer, struct signing *signing)
 {
-    if (!signing->pin)
+    if (!signing->needs_login)
         return 0;
     CK_RV rv = token_refresh(signing->token);
     if (rv != CKR_OK) {
@@ -393,26 +395,32 @@ static int signer_check_tries(struct signer *signer, struct signing *signing)
     return 1;
 }
 
-/* With a PIN for this one signature. Its session is not used for anything else. */
-static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd,
-                                 unsigned int pin_ms)
+/* With a login for this one signature. Its session is not used for anything else. */
+static void signer_sign_alone(struct signer *signer, struct signing *signing,
+                              const struct secret *pin)
 {
-    _cleanup_secret_ struct secret *pin = secret_new();
-    int r = pin ? secret_read(pin, pin_fd, pin_ms) : -ENOMEM;
-
-    if (r) {
-        signer_answer(signing, WORKER_E_PIN_SOURCE, secret_error_text(r));
-        return;
-    }
     (void)pthread_rwlock_wrlock(&signer->worker->lock);
     if (signer_check(signer, signing) == 0) {
-        signing->pin = signing->key->always_authenticate ? pin : NULL;
+        signing->needs_login = signing->key->always_authenticate;
+        signing->pin = pin;
         session_close_own(signer, signing->token);
         if (signer_check_tries(signer, signing) == 0 && signer_call_token(signer, signing) == 0)
             signer_finish(signer, signing);
         session_close_own(signer, signing->token);
     }
     (void)pthread_rwlock_unlock(&signer->worker->lock);
+}
+
+static void signer_sign_with_pin(struct signer *signer, struct signing *signing, int pin_fd,
+                                 unsigned int pin_ms)
+{
+    _cleanup_secret_ struct secret *pin = secret_new();
+    int r = pin ? secret_read(pin, pin_fd, pin_ms) : -ENOMEM;
+
+    if (r)
+        signer_answer(signing, WORKER_E_PIN_SOURCE, secret_error_text(r));
+    else
+        signer_sign_alone(signer, signing, pin);
 }
 
 /* The core lists what keys can do. Inventories of several threads must not mix. */
@@ -431,6 +439,8 @@ int signer_handle(struct signer *signer, const struct worker_sign *msg, int pin_
 
     if (pin_fd >= 0)
         signer_sign_with_pin(signer, &signing, pin_fd, pin_ms);
+    else if (msg->keypad)
+        signer_sign_alone(signer, &signing, NULL);
     else
         signer_sign(signer, &signing);
     if (signing.has_learned) {

@@ -69,6 +69,7 @@ extern const struct cli_command cmd_env;
 extern const struct cli_command cmd_setup;
 extern const struct cli_command cmd_test;
 extern const struct cli_command cmd_unlock;
+extern const struct cli_command cmd_pin;
 extern const struct cli_command cmd_lock;
 extern const struct cli_command cmd_check_config;
 

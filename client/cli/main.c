@@ -14,8 +14,8 @@
 #include "common/harden.h"
 
 static const struct cli_command *const commands[] = {
-    &cmd_list,  &cmd_status, &cmd_cert,   &cmd_key_ref, &cmd_run,          &cmd_env,
-    &cmd_setup, &cmd_test,   &cmd_unlock, &cmd_lock,    &cmd_check_config,
+    &cmd_list,  &cmd_status, &cmd_cert,   &cmd_key_ref, &cmd_run, &cmd_env,
+    &cmd_setup, &cmd_test,   &cmd_unlock, &cmd_lock,    &cmd_pin, &cmd_check_config,
 };
 
 static const struct cli_command *main_find(const char *name)

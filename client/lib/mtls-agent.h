@@ -344,6 +344,25 @@ MTLS_AGENT_EXPORT int mtls_agent_unlock(struct mtls_agent *agent, const char *to
 MTLS_AGENT_EXPORT int mtls_agent_ask_unlock(struct mtls_agent *agent, const char *token,
                                             struct mtls_agent_error *error) MTLS_AGENT_CHECK;
 
+enum mtls_agent_pin_change {
+    MTLS_AGENT_PIN_CHANGE = 1,  /* with the old PIN */
+    MTLS_AGENT_PIN_UNBLOCK = 2, /* with the PUK, which is the PIN of the security officer */
+};
+
+/**
+ * mtls_agent_set_pin() - give a token another PIN
+ * @token:      as for mtls_agent_unlock(); NULL: the only one
+ * @pin_fd:     as for mtls_agent_unlock(), with two lines: the old PIN or the PUK, and the new PIN
+ *
+ * For the agent's own user. What the token is shown is given once. Blocks until the deadline at
+ * most. Return: 0; MTLS_AGENT_E_PIN when a PIN was refused, or is of a form that the token does not
+ * take; MTLS_AGENT_E_POLICY when the caller may not, or the token's module cannot; else as
+ * mtls_agent_unlock().
+ */
+MTLS_AGENT_EXPORT int mtls_agent_set_pin(struct mtls_agent *agent, const char *token,
+                                         enum mtls_agent_pin_change change, int pin_fd,
+                                         struct mtls_agent_error *error) MTLS_AGENT_CHECK;
+
 /**
  * mtls_agent_lock() - log out of every token that is meant, so that its keys need the PIN again
  * @token:      token label, serial, or `pkcs11:` URI; borrowed; NULL: all

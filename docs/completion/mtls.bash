@@ -21,6 +21,7 @@ _mtls_options() {
     env) echo --key --unset --help ;;
     setup) echo --key --write --dry-run --undo --profile --allow-digest --yes --json --help ;;
     test) echo --all --json --help ;;
+    pin) echo --stdin --help ;;
     unlock) echo --stdin --ask --help ;;
     lock | check-config) echo --help ;;
     esac
@@ -62,7 +63,7 @@ _mtls_command_at() {
 
 _mtls() {
     local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' at
-    local commands='list status cert key-ref run env setup test unlock lock check-config help'
+    local commands='list status cert key-ref run env setup test unlock lock pin check-config help'
     COMPREPLY=()
     ((COMP_CWORD > 1)) && command=${COMP_WORDS[1]}
     # bash makes three words of --key=VALUE

@@ -27,6 +27,7 @@ class Type(enum.IntEnum):
     SUBSCRIBE = 5
     UNLOCK = 6
     LOCK = 7
+    SET_PIN = 8
     HELLO_REPLY = 129
     LIST_REPLY = 130
     SIGN_REPLY = 131
@@ -34,6 +35,7 @@ class Type(enum.IntEnum):
     SUBSCRIBE_REPLY = 133
     UNLOCK_REPLY = 134
     LOCK_REPLY = 135
+    SET_PIN_REPLY = 136
     EVENT = 192
     ERROR = 255
 
@@ -376,6 +378,7 @@ _PARSERS = {
     Type.SUBSCRIBE_REPLY: lambda f: Done(f.u32()),
     Type.UNLOCK_REPLY: lambda f: Done(f.u32()),
     Type.LOCK_REPLY: lambda f: Done(f.u32()),
+    Type.SET_PIN_REPLY: lambda f: Done(f.u32()),
     Type.EVENT: lambda f: Event(f.u32(), f.u32(), f.text(), f.text()),
     Type.ERROR: lambda f: Error(f.u32(), Code(f.u32()), f.text()),
 }
@@ -418,6 +421,10 @@ def unlock(request_id, selector=""):
 
 def lock(request_id, selector=""):
     return frame(Type.LOCK, u32(request_id) + string(selector))
+
+
+def set_pin(request_id, change, selector=""):
+    return frame(Type.SET_PIN, u32(request_id) + string(selector) + u8(change))
 
 
 class Wire:

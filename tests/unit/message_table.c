@@ -163,6 +163,17 @@ static int sample_lock_reply(struct wire_writer *writer)
     return protocol_bare_encode(writer, PROTOCOL_LOCK_REPLY, 12);
 }
 
+static int sample_set_pin(struct wire_writer *writer)
+{
+    return protocol_set_pin_encode(
+        writer, &(struct protocol_set_pin){12, TEXT("demo"), PIN_CHANGE_UNBLOCK});
+}
+
+static int sample_set_pin_reply(struct wire_writer *writer)
+{
+    return protocol_bare_encode(writer, PROTOCOL_SET_PIN_REPLY, 12);
+}
+
 static int sample_event(struct wire_writer *writer)
 {
     return protocol_event_encode(
@@ -229,6 +240,11 @@ static int sample_pin_trouble(struct wire_writer *writer)
     return pin_trouble_encode(writer, (struct wire_span)TEXT("No space left on device"));
 }
 
+static int sample_worker_set_pin(struct wire_writer *writer)
+{
+    return worker_set_pin_encode(writer, &(struct worker_set_pin){4, 2, WORKER_PIN_UNBLOCK, 60000});
+}
+
 static int sample_login(struct wire_writer *writer)
 {
     return worker_login_encode(writer,
@@ -244,7 +260,7 @@ static int sample_worker_sign(struct wire_writer *writer)
 {
     return worker_sign_encode(
         writer, &(struct worker_sign){3, WORKER_WINDOW_MAX - 1, 5, SCHEME_RSA_PSS_RSAE_SHA256,
-                                      WORKER_TRIES_ALL, TEXT("0123456789abcdef0123456789abcdef")});
+                                      WORKER_TRIES_ALL, true, TEXT("0123456789abcdef0123456789abcdef")});
 }
 
 static int sample_discover(struct wire_writer *writer)
@@ -354,12 +370,14 @@ DEFINE_RECODE(protocol_list)
 DEFINE_RECODE(protocol_sign)
 DEFINE_RECODE(protocol_sign_reply)
 DEFINE_RECODE(protocol_subscribe)
+DEFINE_RECODE(protocol_set_pin)
 DEFINE_RECODE(protocol_event)
 DEFINE_RECODE(protocol_error)
 DEFINE_RECODE(pin_ask)
 DEFINE_RECODE(worker_load)
 DEFINE_RECODE(worker_login)
 DEFINE_RECODE(worker_logout)
+DEFINE_RECODE(worker_set_pin)
 DEFINE_RECODE(worker_sign)
 DEFINE_RECODE(worker_token)
 DEFINE_RECODE(worker_key)
@@ -502,6 +520,8 @@ const struct message_row client_messages[] = {
     {"unlock-reply", PROTOCOL_UNLOCK_REPLY, sample_unlock_reply, recode_bare},
     {"lock", PROTOCOL_LOCK, sample_lock, recode_token_request},
     {"lock-reply", PROTOCOL_LOCK_REPLY, sample_lock_reply, recode_bare},
+    {"set-pin", PROTOCOL_SET_PIN, sample_set_pin, recode_protocol_set_pin},
+    {"set-pin-reply", PROTOCOL_SET_PIN_REPLY, sample_set_pin_reply, recode_bare},
     {"event", PROTOCOL_EVENT, sample_event, recode_protocol_event},
     {"error", PROTOCOL_ERROR, sample_error, recode_protocol_error},
 };
@@ -510,6 +530,7 @@ const size_t client_message_count = ARRAY_SIZE(client_messages);
 const struct message_row worker_messages[] = {
     {"load", WORKER_LOAD, sample_load, recode_worker_load},
     {"login", WORKER_LOGIN, sample_login, recode_worker_login},
+    {"set-pin", WORKER_SET_PIN, sample_worker_set_pin, recode_worker_set_pin},
     {"logout", WORKER_LOGOUT, sample_logout, recode_worker_logout},
     {"sign", WORKER_SIGN, sample_worker_sign, recode_worker_sign},
     {"discover", WORKER_DISCOVER, sample_discover, recode_empty},

@@ -291,6 +291,18 @@ static int show_error(FILE *out, struct wire_span body)
     return 0;
 }
 
+static int show_set_pin(FILE *out, struct wire_span body)
+{
+    struct protocol_set_pin msg;
+
+    if (protocol_set_pin_parse(body, &msg))
+        return WIRE_E_MALFORMED;
+    show_u32(out, "id", msg.id);
+    show_text(out, "selector", msg.selector);
+    (void)fprintf(out, "byte change %u\n", (unsigned int)msg.change);
+    return 0;
+}
+
 static int (*const show_by_type[256])(FILE *out, struct wire_span body) = {
     [PROTOCOL_HELLO] = show_hello,
     [PROTOCOL_LIST] = show_list,
@@ -299,6 +311,7 @@ static int (*const show_by_type[256])(FILE *out, struct wire_span body) = {
     [PROTOCOL_SUBSCRIBE] = show_subscribe,
     [PROTOCOL_UNLOCK] = show_token_request,
     [PROTOCOL_LOCK] = show_token_request,
+    [PROTOCOL_SET_PIN] = show_set_pin,
     [PROTOCOL_HELLO_REPLY] = show_hello_reply,
     [PROTOCOL_LIST_REPLY] = show_list_reply,
     [PROTOCOL_SIGN_REPLY] = show_sign_reply,
@@ -306,6 +319,7 @@ static int (*const show_by_type[256])(FILE *out, struct wire_span body) = {
     [PROTOCOL_SUBSCRIBE_REPLY] = show_bare,
     [PROTOCOL_UNLOCK_REPLY] = show_bare,
     [PROTOCOL_LOCK_REPLY] = show_bare,
+    [PROTOCOL_SET_PIN_REPLY] = show_bare,
     [PROTOCOL_EVENT] = show_event,
     [PROTOCOL_ERROR] = show_error,
 };

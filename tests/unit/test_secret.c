@@ -271,6 +271,35 @@ static void test_error_text_of_every_answer_is_its_own(void **state)
 
 #define TEST_WITH_SECRET(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static int read_pair(struct fixture *fixture, const char *content, struct secret *second)
+{
+    size_t len = strlen(content);
+
+    assert_int_equal(write(fixture->write_fd, content, len), len);
+    fixture->write_fd = close_fd(fixture->write_fd);
+    return secret_read_pair(fixture->secret, second, fixture->read_fd, LONG_MS);
+}
+
+static void test_pair_has_a_line_for_each(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret second;
+
+    assert_int_equal(read_pair(fixture, "old\r\nnew\nmore", &second), 0);
+    assert_true(wire_span_is_equal(content_of(fixture->secret), WIRE_SPAN_LITERAL("old")));
+    assert_true(wire_span_is_equal(content_of(&second), WIRE_SPAN_LITERAL("new")));
+}
+
+static void test_pair_without_a_second_line_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret second;
+
+    assert_int_equal(read_pair(fixture, "old\n", &second), SECRET_E_EMPTY);
+    assert_true(is_wiped(fixture->secret));
+    assert_true(is_wiped(&second));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +315,8 @@ int main(void)
         TEST_WITH_SECRET(test_read_directory_is_an_error),
         TEST_WITH_SECRET(test_read_replaces_what_was_there),
         TEST_WITH_SECRET(test_secret_is_not_seen_by_a_forked_child),
+        TEST_WITH_SECRET(test_pair_has_a_line_for_each),
+        TEST_WITH_SECRET(test_pair_without_a_second_line_leaves_nothing),
         cmocka_unit_test(test_free_null_is_fine),
         cmocka_unit_test(test_error_text_of_every_answer_is_its_own),
     };

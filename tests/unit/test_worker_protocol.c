@@ -162,6 +162,15 @@ static void test_failure_with_boolean_over_one_is_refused(void **state)
     }
 }
 
+static void test_set_pin_with_unknown_change_is_refused(void **state)
+{
+    struct wire_writer *writer = *state;
+    struct worker_set_pin msg = {.change = (enum worker_pin_change)(WORKER_PIN_UNBLOCK + 1)};
+
+    assert_int_equal(worker_set_pin_encode(writer, &msg), 0);
+    assert_int_equal(worker_set_pin_parse(message_body(writer), &msg), WIRE_E_MALFORMED);
+}
+
 static void test_login_with_unknown_tries_is_refused(void **state)
 {
     struct wire_writer *writer = *state;
@@ -179,6 +188,7 @@ int main(void)
         MESSAGE_TEST(test_load_with_unknown_verify_mode_is_refused),
         MESSAGE_TEST(test_load_with_more_certificates_than_fit_is_refused),
         MESSAGE_TEST(test_load_refused_leaves_the_result_alone),
+        MESSAGE_TEST(test_set_pin_with_unknown_change_is_refused),
         MESSAGE_TEST(test_login_with_unknown_tries_is_refused),
         MESSAGE_TEST(test_sign_with_slot_outside_the_ledger_is_refused),
         MESSAGE_TEST(test_key_with_type_outside_the_enum_is_refused),

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readers with a keypad (CKF_PROTECTED_AUTHENTICATION_PATH): no PIN is sent, a person types it there."""
+
+import time
+import unittest
+
+import wire
+from faults import P11FAULT, main
+from harness import Code
+from test_pin_context import ContextTest
+
+
+def knows_keypads():
+    return P11FAULT.exists() and b"pinpad-wait" in P11FAULT.read_bytes()
+
+
+@unittest.skipUnless(knows_keypads(), "p11fault.so has no `pinpad` rule")
+class KeypadTest(ContextTest):
+    def keypad(self, *rules, typed=None, token=None, **options):
+        """A token whose reader has a keypad, on which @typed is typed; without, its PIN."""
+        token = token or self.faulty_token()
+        token.rules("pinpad", *rules)
+        config, typed = token.config, token.pin if typed is None else typed
+        token.config = lambda **some: config(**some).replace(
+            "environment = P11FAULT_LOG",
+            f"environment = P11FAULT_PIN={typed}\nenvironment = P11FAULT_LOG")
+        return self.locked(token, **options)
+
+
+class TestLogin(KeypadTest):
+    def test_unlock(self):
+        token, agent = self.keypad()
+        with agent.connect() as watcher:
+            watcher.subscribe(wire.TOKEN_CHANGED)
+            code, said = self.ask(agent)
+            self.assertEqual(code, 0, said)
+            self.assertIn("keypad", watcher.event().text)
+            self.assert_signs(watcher, token.keys["work"])
+        self.assertEqual(self.pinentry.dialogs, [])
+        self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_typed_pin_is_not_taken(self):
+        token, agent = self.keypad()
+        with agent.connect() as client:
+            refusal = self.assert_refused(Code.PIN, client.unlock, token.pin)
+        self.assertIn("mtls unlock --ask", refusal.text)
+        self.assertEqual(token.calls("C_Login"), 0)
+
+    def test_never_when_nobody_can_be_there(self):
+        token, agent = self.keypad()
+        code, said = self.ask(agent, env={})
+        self.assertNotEqual(code, 0)
+        self.assertIn("nobody can be there", said)
+        self.assertEqual(token.calls("C_Login"), 0)
+
+    def test_wrong_pin_is_asked_three_times_at_most(self):
+        token, agent = self.keypad(typed="0000")
+        code, said = self.ask(agent)
+        self.assertNotEqual(code, 0)
+        self.assertIn("refused", said)
+        self.assertLessEqual(token.calls("C_Login"), 3)
+
+    def test_person_who_takes_longer_than_a_call_may(self):
+        """The module's deadline is 2 s; a person's is a minute."""
+        token, agent = self.keypad("pinpad-wait 3500")
+        began = time.monotonic()
+        code, said = self.ask(agent)
+        self.assertEqual(code, 0, said)
+        self.assertGreater(time.monotonic() - began, 3)
+        self.assertEqual(self.module(agent).restarts, 0)
+
+    def test_nothing_is_kept(self):
+        _, agent = self.keypad(token_options="pin-cache = 1h\n")
+        self.assertEqual(self.ask(agent)[0], 0)
+        self.wait_keepers(agent, 0)
+
+
+class TestSignature(KeypadTest):
+    def test_each_is_typed_for(self):
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.key("consent", always_auth=True)
+        token, agent = self.keypad(token=token)
+        self.assertEqual(self.ask(agent)[0], 0)
+        for _ in range(2):
+            self.assertEqual(self.sign(agent, token.keys["consent"]), "signed")
+        self.assertEqual(token.calls("C_Login"), 3)
+        self.assertEqual(self.pinentry.dialogs, [])
+
+
+if __name__ == "__main__":
+    main()
