@@ -47,6 +47,7 @@ static struct mtls_agent_status status_with(const struct mtls_agent_token_status
 {
     return (struct mtls_agent_status){
         .config_text = "",
+        .readers_text = "",
         .module_count = 1,
         .modules = &ready_module,
         .token_count = count,
@@ -117,7 +118,8 @@ static void test_every_module_state_but_ready_and_starting_is_a_problem(void **s
 
 static void test_no_module_no_token_and_a_bad_reload_are_problems(void **state)
 {
-    struct mtls_agent_status status = {.config_text = "agent.conf:3: unknown key"};
+    struct mtls_agent_status status = {.config_text = "agent.conf:3: unknown key",
+                                       .readers_text = ""};
 
     const char *text = advice_on(*state, &status);
     assert_non_null(strstr(text, "stays in force: agent.conf:3: unknown key. Correct it"));
@@ -129,6 +131,21 @@ static void test_no_token_on_a_ready_module_is_a_problem(void **state)
     struct mtls_agent_status status = status_with(NULL, 0);
 
     assert_non_null(strstr(advice_on(*state, &status), "No token is there."));
+}
+
+static void test_a_card_that_cannot_be_had_names_who_has_it(void **state)
+{
+    const struct mtls_agent_reader_status reader = {
+        .name = "Reader A", .state = MTLS_AGENT_READER_EXCLUSIVE, .text = "scdaemon (pid 7)"};
+    struct mtls_agent_status status = status_with(NULL, 0);
+
+    status.readers = &reader;
+    status.reader_count = 1;
+    status.readers_text = "pcscd is not there";
+    const char *text = advice_on(*state, &status);
+    assert_non_null(strstr(text, "There are no smart card readers: pcscd is not there"));
+    assert_non_null(strstr(text, "in reader Reader A is held by another program for itself: "
+                                 "scdaemon (pid 7)."));
 }
 
 int main(void)
@@ -145,6 +162,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_module_no_token_and_a_bad_reload_are_problems,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_token_on_a_ready_module_is_a_problem, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_card_that_cannot_be_had_names_who_has_it, setup,
                                         teardown),
     };
     return cmocka_run_group_tests_name("cli-advice", tests, NULL, NULL);
