@@ -562,6 +562,8 @@ static void module_kill_late(struct module *module, struct worker *worker)
         log_error("%s: worker pid %d did not answer within %u ms; killed", module_get_name(module),
                   (int)worker->pid, module->config->timeout_ms);
         module_set_text(module, "the module did not answer in time and was restarted");
+        if (module->uses_pcsc)
+            module_readers_note_failure(module);
     }
     worker_kill(worker, WORKER_END_TIMEOUT);
 }
@@ -578,6 +580,11 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
         if (worker->state == WORKER_STATE_LOGIN &&
             clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS))
             module_settle(module);
+        if (worker->state == WORKER_STATE_LOADING && !module->has_settled && !module->is_slow &&
+            clock_is_over(now_ms, worker->state_since_ms, MODULE_SETTLE_LOGIN_MS)) {
+            module->is_slow = true;
+            module_readers_reconsider(module);
+        }
         if (module_readers_is_late(worker, now_ms)) {
             log_warning("%s: worker pid %d does not let go of a card that is gone; killed",
                         module_get_name(module), (int)worker->pid);

@@ -73,6 +73,7 @@ struct module {
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
     bool uses_pcsc;       /* its tokens come and go with readers */
+    bool is_slow;         /* takes long to load: modules after it do not wait for it */
     bool is_failed;       /* permanently, as it is configured */
     bool is_leaving;      /* no longer configured: ends when its queue is empty */
     bool has_settled;     /* its first worker has come up, or failed */

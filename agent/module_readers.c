@@ -50,24 +50,46 @@ static bool module_has_token_in(const struct module *module, const struct invent
 
 /* --- cards that go --- */
 
-/* The worker's call may never come back: OpenSC 0.23 waits for its own lock then. */
-static bool module_works_on_gone(const struct worker *worker, const struct module_gone *gone)
-{
-    const struct inventory *inventory = worker->inventory;
-    const struct inventory_token *token =
-        worker->login_is_pending ? inventory_find_token(inventory, worker->login_token) : NULL;
+_Static_assert(WORKER_WINDOW_MAX <= 64, "a bit for each slot");
 
-    if (token && module_token_is_out(&token->info, gone))
-        return true;
+/* Its calls on a card that is gone, a bit for each. */
+static uint64_t module_find_gone_calls(const struct worker *worker, const struct module_gone *gone)
+{
+    uint64_t calls = 0;
+
     for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++) {
         const struct sign_request *request = worker->slots[i].request;
         const struct inventory_key *key =
-            request ? inventory_find_key(inventory, request->key_hash) : NULL;
-        token = key ? inventory_find_token(inventory, key->info.token) : NULL;
+            request ? inventory_find_key(worker->inventory, request->key_hash) : NULL;
+        const struct inventory_token *token =
+            key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
         if (token && module_token_is_out(&token->info, gone))
-            return true;
+            calls |= UINT64_C(1) << i;
     }
-    return false;
+    return calls;
+}
+
+static bool module_logs_in_to_gone(const struct worker *worker, const struct module_gone *gone)
+{
+    const struct inventory_token *token =
+        worker->login_is_pending ? inventory_find_token(worker->inventory, worker->login_token)
+                                 : NULL;
+
+    return token && module_token_is_out(&token->info, gone);
+}
+
+/* A call on a card that is gone may never come back: OpenSC 0.23 waits for its own lock then. */
+static void module_note_gone_calls(struct module *module, struct worker *worker,
+                                   const struct module_gone *gone)
+{
+    uint64_t calls = module_find_gone_calls(worker, gone);
+    bool is_login = module_logs_in_to_gone(worker, gone);
+
+    if (calls == 0 && !is_login)
+        return;
+    worker->card_gone_ms = clock_monotonic_ms();
+    worker->card_gone_slots = is_login ? 0 : worker->card_gone_slots | calls;
+    agent_watch(module->agent);
 }
 
 /* Takes tokens that are gone out of an inventory; true when there were any. Without memory it stays
@@ -115,10 +137,7 @@ static void module_readers_clear_worker(struct module *module, struct worker *wo
 
     if (!worker->inventory || worker->state == WORKER_STATE_ENDING)
         return;
-    if (worker->card_gone_ms == 0 && module_works_on_gone(worker, &gone)) {
-        worker->card_gone_ms = clock_monotonic_ms();
-        agent_watch(module->agent);
-    }
+    module_note_gone_calls(module, worker, &gone);
     /* What it still holds of the card is of no use, also for the same card when it comes back. */
     if (module_take_out(&worker->inventory, &gone))
         module_replace(module, worker);
@@ -151,12 +170,28 @@ static bool module_readers_clear(struct module *module)
     return is_any;
 }
 
-bool module_readers_is_late(const struct worker *worker, uint64_t now_ms)
+/* It is still in a call that it was in when the card went. */
+static bool module_is_in_gone_call(const struct worker *worker)
 {
-    bool is_busy = worker->in_flight > 0 || worker->login_is_pending;
+    uint64_t calls = worker->card_gone_slots > 0 ? worker->card_gone_slots : UINT64_MAX;
 
-    return worker->state != WORKER_STATE_ENDING && worker->card_gone_ms > 0 && is_busy &&
-           clock_is_over(now_ms, worker->card_gone_ms, MODULE_CARD_GONE_MS);
+    for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
+        if ((calls >> i & 1) && worker->slots[i].request &&
+            worker->slots[i].sent_us / 1000 <= worker->card_gone_ms)
+            return true;
+    return worker->card_gone_slots == 0 && worker->login_is_pending &&
+           worker->login_since_ms <= worker->card_gone_ms;
+}
+
+bool module_readers_is_late(struct worker *worker, uint64_t now_ms)
+{
+    if (worker->state == WORKER_STATE_ENDING || worker->card_gone_ms == 0)
+        return false;
+    if (module_is_in_gone_call(worker))
+        return clock_is_over(now_ms, worker->card_gone_ms, MODULE_CARD_GONE_MS);
+    worker->card_gone_ms = 0;
+    worker->card_gone_slots = 0;
+    return false;
 }
 
 /* --- cards that come --- */
@@ -180,7 +215,8 @@ static void module_readers_help_start(struct module *module)
 {
     const char *obstacle = module_readers_obstacle(module);
 
-    if (module->failures == 0 || module->is_failed)
+    if (module->failures == 0 || module->is_failed ||
+        module_first_worker(module, WORKER_STATE_READY))
         return;
     if (*obstacle)
         module_set_text(module, "%s", obstacle);
@@ -316,6 +352,34 @@ bool module_readers_are_known(const struct module *module)
     return true;
 }
 
+/* The module works with the card in a reader. */
+static bool module_has_card(const struct module *module, const struct reader *reader)
+{
+    list_for_each (link, &module->workers) {
+        const struct worker *worker = list_entry(link, struct worker, link);
+        if (worker->state == WORKER_STATE_READY &&
+            module_has_token_in(module, worker->inventory, reader))
+            return true;
+    }
+    return false;
+}
+
+/* What is in the way at one reader: NULL: nothing. */
+static const char *module_obstacle_at(const struct module *module, const struct reader *reader)
+{
+    if (!reader->is_there)
+        return NULL;
+    if (reader->state == READER_STATE_EXCLUSIVE)
+        return "is held by another program for itself";
+    if (reader->state == READER_STATE_MUTE)
+        return "does not answer";
+    /* One that waits in its transaction makes a module wait, too. */
+    if (reader->state == READER_STATE_IN_USE && reader->users[0] &&
+        !module_has_card(module, reader))
+        return "is in use by other programs, too";
+    return NULL;
+}
+
 const char *module_readers_obstacle(const struct module *module)
 {
     static char text[PROTOCOL_TEXT_MAX];
@@ -328,18 +392,13 @@ const char *module_readers_obstacle(const struct module *module)
     if (!readers_are_followed(module->agent->readers))
         return readers_text(module->agent->readers);
     for (size_t i = 0; (reader = readers_get(module->agent->readers, i)); i++) {
-        if (!reader->is_there)
+        const char *what = module_obstacle_at(module, reader);
+        if (!what)
             continue;
-        escape_cstring(reader->name, name, sizeof(name));
-        escape_cstring(reader->users, users, sizeof(users));
-        if (reader->state == READER_STATE_EXCLUSIVE)
-            (void)snprintf(text, sizeof(text),
-                           "the card in reader %s is held by another program for itself%s%s", name,
-                           users[0] ? ": " : "", users);
-        else if (reader->state == READER_STATE_MUTE)
-            (void)snprintf(text, sizeof(text), "the card in reader %s does not answer", name);
-        else
-            continue;
+        (void)snprintf(text, sizeof(text), "the card in reader %s %s%s%s",
+                       escape_cstring(reader->name, name, sizeof(name)), what,
+                       reader->users[0] ? ": " : "",
+                       escape_cstring(reader->users, users, sizeof(users)));
         return text;
     }
     return "";
@@ -426,7 +485,7 @@ bool module_readers_may_login(const struct module *module, const struct worker_t
         return true;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);
-        if (other != module && !other->has_settled && !other->is_leaving &&
+        if (other != module && !other->has_settled && !other->is_slow && !other->is_leaving &&
             module_rank(other) < module_rank(module))
             return false;
     }

@@ -22,7 +22,7 @@ void module_readers_changed(struct module *module);
  */
 void module_readers_take(struct module *module, struct worker *worker);
 
-/** module_readers_note_failure() - it could not start: who has the card? */
+/** module_readers_note_failure() - it could not start, or hung: who has the card? */
 void module_readers_note_failure(struct module *module);
 
 /** module_readers_tell_new() - tokens of @fresh that were not in @module's inventory: events. */
@@ -43,7 +43,7 @@ bool module_readers_tell_of(const struct module *module, const struct module_tok
 bool module_readers_are_known(const struct module *module);
 
 /** module_readers_is_late() - the worker has not let go of a card that is gone. */
-bool module_readers_is_late(const struct worker *worker, uint64_t now_ms);
+bool module_readers_is_late(struct worker *worker, uint64_t now_ms);
 
 /**
  * module_readers_obstacle() - a card that the module may want and cannot have
@@ -68,7 +68,7 @@ const struct module *module_readers_also(const struct module *module,
                                          const struct worker_token *token);
 
 /** module_readers_may_login() - a source may be asked: the token is not set aside, and no module
- * that stands before this one may still turn out to have its card. */
+ * that stands before this one may soon turn out to have its card. */
 bool module_readers_may_login(const struct module *module, const struct worker_token *token);
 
 /** module_readers_reconsider() - this module can serve, or cannot any more: who comes first now? */

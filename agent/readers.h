@@ -18,7 +18,7 @@ struct reader {
     bool is_there; /* else it is remembered, as tokens may still name it */
     enum reader_state state;
     uint32_t counter;
-    char users[PROTOCOL_TEXT_MAX / 2 + 1]; /* who holds its card, or "" */
+    char users[PROTOCOL_TEXT_MAX / 2 + 1]; /* who may use its card beside us, or "" */
     uint64_t came; /* generation in which its card came, or became free for us; 0: never */
     uint64_t went; /* generation in which a card last went; 0: never */
 };

@@ -68,9 +68,10 @@ struct worker {
     struct inventory *inventory; /* the last complete one; NULL before the first */
     struct inventory *collecting;
 
-    uint64_t generation;    /* of the readers when it was started; the owner's */
-    uint64_t look_since_ms; /* when it was asked for an inventory; 0: it was not */
-    uint64_t card_gone_ms;  /* since when it works with a card that is gone; 0: it does not */
+    uint64_t generation;      /* of the readers when it was started; the owner's */
+    uint64_t look_since_ms;   /* when it was asked for an inventory; 0: it was not */
+    uint64_t card_gone_ms;    /* since when it is in calls on a card that is gone; 0: it is not */
+    uint64_t card_gone_slots; /* those calls, a bit for each slot; 0: all that it is in */
 
     bool login_is_pending;
     uint32_t login_seq;

@@ -36,7 +36,7 @@ struct reader_entry {
     struct wire_span name; /* pcscd's */
     enum reader_state state;
     uint32_t counter;       /* pcscd's: cards that went in and out; 0 where it does not count */
-    struct wire_span users; /* READER_STATE_EXCLUSIVE: who holds the card, for people, or empty */
+    struct wire_span users; /* who may use the card beside the agent, for people, or empty */
 };
 
 /* REPORT: the service, then the readers that it has. */

@@ -69,7 +69,7 @@ static void pcsc_note_state(struct pcsc *pcsc, size_t i, pid_t agent)
 
     reader->state = pcsc_state(pcsc->states[i].dwEventState);
     reader->users[0] = '\0';
-    if (reader->state == READER_STATE_EXCLUSIVE)
+    if (reader->state == READER_STATE_EXCLUSIVE || reader->state == READER_STATE_IN_USE)
         users_describe(agent, reader->users, sizeof(reader->users));
 }
 

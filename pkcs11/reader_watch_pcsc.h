@@ -14,7 +14,7 @@
 struct pcsc_reader {
     struct text name; /* as it goes to the core */
     char raw[MAX_READERNAME + 1];
-    char users[PROTOCOL_TEXT_MAX / 2]; /* READER_STATE_EXCLUSIVE: who it may be */
+    char users[PROTOCOL_TEXT_MAX / 2]; /* of a card that is in use: who it may be, beside us */
     enum reader_state state;
 };
 

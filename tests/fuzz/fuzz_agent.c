@@ -394,6 +394,11 @@ static void answer_packet(struct fuzz_agent *fuzz, const struct frame *frame)
         if (fuzz->is_answering)
             answer_login(fuzz, logout.seq, true);
         break;
+    case WORKER_LOOK:
+        fuzz_check(frame->body.len == 0);
+        if (fuzz->is_answering)
+            fuzz_worker_send_inventory(fuzz, false);
+        break;
     case WORKER_SIGN:
         answer_sign(fuzz, frame->body);
         break;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards, readers and pcscd come and go under the agent; what it tells, and how soon it signs again."""
 
+import os
 import time
 
 import wire
@@ -137,6 +138,33 @@ class PlugRows:
             self.wait_event(events, "removed")
             self.sign(agent, kept.keys["9a"])
             self.assertEqual([t.serial for t in agent.status().tokens], [serial])
+        self.assertEqual(agent.workers(), worker)
+
+    def test_call_that_came_back_ends_nothing_later(self):
+        """Only what was under way on the card that went is given a second, and no other call."""
+        pcscd = self.pcscd([self.READER, self.SECOND])
+        kept = self.card(pcscd, name="kept", yubikey=self.VERSION)
+        other = self.card(pcscd, name="other", yubikey=self.VERSION)
+        kept.insert(self.READER)
+        other.insert(self.SECOND)
+        agent = self.serve(kept.config(pin="ask"), env=pcscd.environment)
+        agent.wait_for(lambda status: len(status.tokens) == 2)
+        with agent.connect() as client:
+            names = {key.hash: key.token_serial for key in client.keys()}
+        self.unlock(agent, kept, names[kept.keys["9a"].hash])
+        worker = agent.workers()
+        events = self.subscribe(agent)
+        client = self.connect(agent)
+        reader, writer = os.pipe()
+        request_id = client.next_id()
+        client.send(wire.unlock(request_id, names[other.keys["9a"].hash]), [reader])
+        os.close(reader)
+        other.remove()
+        self.wait_event(events, "removed")
+        os.close(writer)  # no PIN comes
+        self.assertIsInstance(client.wait(request_id), wire.Error)
+        kept.delay(1.6)
+        self.sign(agent, kept.keys["9a"])
         self.assertEqual(agent.workers(), worker)
 
     def test_typed_login_ends_with_its_card(self):
