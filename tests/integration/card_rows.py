@@ -34,6 +34,7 @@ class AgentOnCard(CardTest):
         cls.the_card = cls.class_card(cls.the_pcscd, keys=cls.KINDS, yubikey=cls.YUBIKEY)
 
     def setUp(self):
+        self.the_pcscd.ensure_started([self.READER])
         self.the_card.set_pin_file(self.the_card.identity.pin)
         self.the_card.make_new()
         self.the_card.insert()
@@ -74,15 +75,17 @@ class AgentOnCard(CardTest):
 
     def assert_recovers(self, agent, slot="9a", deadline=2.0):
         """Signatures come again by themselves, so many seconds after the cause has gone."""
-        end = time.monotonic() + deadline
-        while True:
-            try:
-                with agent.connect() as client:
-                    return self.sign(client, slot)
-            except wire.Refused as refusal:
-                if time.monotonic() > end:
-                    raise AssertionError(f"no signature within {deadline} s: {refusal}\n"
-                                         f"{agent.log()}") from refusal
+        refusals = []
+
+        def sign():
+            with agent.connect() as client:
+                try:
+                    self.sign(client, slot)
+                    return True
+                except wire.Refused as refusal:
+                    refusals[:] = [refusal]
+                    return False
+        poll_until(sign, deadline, lambda: f"a signature: {refusals}\n{agent.log()}")
 
 
 class CardRows(AgentOnCard):

@@ -127,10 +127,11 @@ class Pcscd:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.ipc / "pcscd.comm")) == 0
 
-    def ensure_started(self):
-        """For clean-up after a test that stopped it."""
-        if self.process.poll() is not None:
-            self.start()
+    def ensure_started(self, readers):
+        """Whatever a test left: it runs, with these readers."""
+        if self.process.poll() is not None or self.readers != list(readers):
+            self.inserted.clear()
+            self.restart(readers)
 
     def kill(self):
         """As a crash: its socket and its process number stay behind."""
@@ -387,23 +388,26 @@ class Card:
         return YKCS11 if self.identity.yubikey else OPENSC
 
     @property
-    def token_serial(self):
-        """As its module shows it: a YubiKey's number, or half of the GUID."""
-        if self.identity.yubikey:
-            return str(self.identity.serial)
-        return files.guid(self.identity)[:8].hex()
+    def uri(self):
+        """Its token alone, through its own module: a YubiKey's number, or half of the GUID."""
+        serial = str(self.identity.serial) if self.identity.yubikey else \
+            files.guid(self.identity)[:8].hex()
+        return f"pkcs11:serial={serial}"
 
-    def config(self, module="card", path=None, pin=None, environment=(), **options):
-        """[module] and [token] sections. @path: of another module. @pin: value of `pin =`."""
+    def config(self, module="card", path=None, pin=None, uri="pkcs11:", environment=(), **options):
+        """[module] and [token] sections. @path: of another module. @pin: value of `pin =`.
+
+        @uri: of the tokens that get this PIN: all, when there are no others. `card.uri` else.
+        """
         variables = [f"{name}={value}" for name, value in self.pcscd.environment.items()]
         lines = [f"[module {module}]", f"path = {path or self.module}",
                  *(f"environment = {variable}" for variable in (*variables, *environment))]
         lines += [f"{name.replace('_', '-')} = {value}" for name, value in options.items()]
-        return "\n".join([*lines, self.token_config(pin)])
+        return "\n".join([*lines, self.token_config(module, pin, uri)])
 
-    def token_config(self, pin=None):
+    def token_config(self, name, pin=None, uri=None):
         """The [token] section alone, for a card beside another behind one module."""
-        return f"[token {self.name}]\nuri = pkcs11:serial={self.token_serial}\n" \
+        return f"[token {name}]\nuri = {uri or self.uri}\n" \
                f"pin = {pin or f'file:{self.pin_file}'}\n"
 
     def tool(self, *args, login=False):
