@@ -76,6 +76,11 @@ static void signer_answer_rv(struct signer *signer, struct signing *signing, con
     signing->reply.ck_rv = (uint32_t)rv;
     if (result == WORKER_E_PIN)
         (void)snprintf(signer->text, sizeof(signer->text), "the PIN was refused%s", tries);
+    else if (result == WORKER_E_UNSUPPORTED)
+        (void)snprintf(
+            signer->text, sizeof(signer->text),
+            "the token does not sign %s with this key: %s; `mtls list` shows what is left",
+            signing->scheme->name, ckr_text(function, rv, text));
     else
         (void)snprintf(signer->text, sizeof(signer->text), "%s%s", ckr_text(function, rv, text),
                        tries);

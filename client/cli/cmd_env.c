@@ -102,6 +102,7 @@ static int env_run(const struct cli_args *args)
         return r;
     if (key->cert_count == 0)
         return key_view_fail_no_certificate(key);
+    key_view_note_tls12(key);
     return env_print(key);
 }
 

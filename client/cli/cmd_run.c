@@ -117,10 +117,7 @@ static int run_find_key(const char *selector, struct mtls_agent_keys **ret_keys,
     if ((*ret_key)->cert_count == 0)
         return key_view_fail_no_certificate(*ret_key);
     run_warn((*ret_key)->state, (*ret_key)->token_label);
-    if (key_view_is_tls12_only(*ret_key))
-        cli_note(
-            "key %s is for TLS 1.2 only (see: man mtls), the command's OpenSSL is limited to it",
-            (*ret_key)->name);
+    key_view_note_tls12(*ret_key);
     return CLI_OK;
 }
 

@@ -150,6 +150,15 @@ static int setup_find_key(struct setup *setup)
     return setup->key->cert_count > 0 ? CLI_OK : key_view_fail_no_certificate(setup->key);
 }
 
+static void setup_note_tls12(struct setup *setup)
+{
+    if (setup->key && key_view_is_tls12_only(setup->key))
+        recipe_add(&setup->recipe, RECIPE_NOTE,
+                   "Key %s is for TLS 1.2 only: its token can do neither RSA-PSS nor raw RSA. "
+                   "Servers that take TLS 1.3 alone will refuse it",
+                   setup->key->name);
+}
+
 static int setup_do(struct setup *setup)
 {
     if (setup->program->needs_module && !setup->module)
@@ -157,6 +166,7 @@ static int setup_do(struct setup *setup)
                         "the PKCS#11 module " INSTALL_PATHS_MODULE " was not found. Install it, or "
                         "set " INSTALL_PATHS_MODULE_ENV " to its file");
     int r = setup_find_key(setup);
+    setup_note_tls12(setup);
     /* First, as it may change what the key is called. */
     if (r == CLI_OK && setup->program->needs_module)
         r = setup_digest_offer(setup);

@@ -54,6 +54,13 @@ bool key_view_is_tls12_only(const struct mtls_agent_key *key)
                                                             (enum key_type)key->type, key->bits);
 }
 
+void key_view_note_tls12(const struct mtls_agent_key *key)
+{
+    if (key_view_is_tls12_only(key))
+        cli_note("key %s is for TLS 1.2 only (see: man mtls), and OpenSSL is limited to it",
+                 key->name);
+}
+
 const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
                           char buffer[static KEY_VIEW_HASH_MAX])
 {

@@ -23,6 +23,9 @@ const char *key_view_state(enum mtls_agent_key_state state);
  */
 bool key_view_is_tls12_only(const struct mtls_agent_key *key);
 
+/** key_view_note_tls12() - tell the user when a key that a program is to use is such a one. */
+void key_view_note_tls12(const struct mtls_agent_key *key);
+
 /** key_view_hash() - "sha256:" and 64 hex digits. Return: @buffer. */
 const char *key_view_hash(const uint8_t hash[static MTLS_AGENT_KEY_HASH_LEN],
                           char buffer[static KEY_VIEW_HASH_MAX]);

@@ -96,8 +96,10 @@ class TestUnfitForTls13(MechanismTest):
                                 f"refuse-mechanism {CKM_RSA_X_509:x}")
         client, key = self.connect(agent), token.keys["work"]
         self.assertEqual(self.schemes(client, key), PSS + PKCS1)
-        self.assert_refused(Code.POLICY, client.sign, key.hash, wire.RSA_PSS_SHA256, Kind.TLS13,
-                            tls_messages.certificate_verify())
+        refusal = self.assert_refused(Code.POLICY, client.sign, key.hash, wire.RSA_PSS_SHA256,
+                                      Kind.TLS13, tls_messages.certificate_verify())
+        for word in ("rsa_pss_rsae_sha256", "CKR_MECHANISM_INVALID", "mtls list"):
+            self.assertIn(word, refusal.text)
         self.assertEqual(self.schemes(client, key), PKCS1)
         self.assert_says_so(client, key)
         self.assert_signs_tls12(client, token)

@@ -4,7 +4,9 @@ can be told are led to TLS 1.2 with PKCS#1 v1.5, on a server that would take eit
 
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import tls_messages
 from e2e import E2ETest, SSL_CLIENT, main
@@ -59,6 +61,17 @@ class TestTls12Only(E2ETest):
                                         data="GET / HTTP/1.0\r\n\r\n")
                 self.assert_verified(done, "rsa", "1.2")
                 self.assertIn("TLS 1.2 only", done.stderr)
+
+    def test_env_and_setup_say_so(self):
+        runtime = self.token.dir / "runtime"
+        runtime.mkdir(mode=0o700)
+        done = self.run_program(MTLS_BIN, "env", "--key", "rsa",
+                                env={"XDG_RUNTIME_DIR": str(runtime)})
+        self.assertIn("TLS 1.2 only", done.stderr)
+        conf = re.search(r"OPENSSL_CONF='?([^'\n;]+)", done.stdout).group(1)
+        self.assertIn("Protocol = -TLSv1.3", Path(conf).read_text())
+        done = self.run_program(MTLS_BIN, "setup", "curl", "--key", "rsa")
+        self.assertIn("for TLS 1.2 only", done.stdout + done.stderr)
 
     def test_module_for_programs_has_no_pss(self):
         """NSS and GnuTLS look for CKM_RSA_PKCS_PSS, and keep to TLS 1.2 where it is not."""
