@@ -119,7 +119,7 @@ class TestEvents(TouchTest):
     def start_signing(self, agent, token):
         return self.start_process(MTLS_BIN, "test", token.keys["work"].label,
                                   env={**os.environ, "MTLS_AGENT_SOCK": str(agent.socket)},
-                                  stdout=subprocess.DEVNULL)
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def test_it_ends_when_the_module_is_killed(self):
         token, agent, watcher = self.touchy(("hardware", "C_Sign hang 1"), timeout="2s")
