@@ -49,24 +49,6 @@ bool bus_service_sent(const struct bus_service *service, sd_bus_message *message
     return bus_service_is_sender(message, service->owner);
 }
 
-/* Notes the owner, and tells when it is another one. */
-static void bus_service_set_owner(struct bus_service *service, const char *owner)
-{
-    char *copy = owner && *owner ? strdup(owner) : NULL;
-
-    if (copy && service->owner && strcmp(copy, service->owner) == 0) {
-        free(copy);
-        return;
-    }
-    bool had_one = service->owner != NULL;
-    free(service->owner);
-    service->owner = copy;
-    if (had_one)
-        service->callbacks->vanished(service->userdata);
-    if (copy)
-        service->callbacks->appeared(service->bus, service->userdata);
-}
-
 static void bus_service_arm(struct bus_service *service, uint64_t pause_ms)
 {
     int r = sd_event_source_set_time_relative(service->timer, pause_ms * 1000);
@@ -84,6 +66,27 @@ static void bus_service_schedule(struct bus_service *service)
     service->is_unanswered = false;
     service->failures++;
     bus_service_arm(service, (uint64_t)BUS_PAUSE_FIRST_MS << doublings);
+}
+
+/* Notes the owner, and tells when it is another one. */
+static void bus_service_set_owner(struct bus_service *service, const char *owner)
+{
+    bool is_there = owner && *owner;
+    char *copy = is_there ? strdup(owner) : NULL;
+
+    if (is_there && !copy)
+        bus_service_schedule(service); /* what it is called is asked again, on a new connection */
+    if (copy && service->owner && strcmp(copy, service->owner) == 0) {
+        free(copy);
+        return;
+    }
+    bool had_one = service->owner != NULL;
+    free(service->owner);
+    service->owner = copy;
+    if (had_one)
+        service->callbacks->vanished(service->userdata);
+    if (copy)
+        service->callbacks->appeared(service->bus, service->userdata);
 }
 
 /* The connection is of no use any more. Never from its own handlers without a reference. */

@@ -125,7 +125,8 @@ static void touch_tell(struct sign_request *request)
 static void touch_check_worker(struct agent *agent, const struct worker *worker, uint64_t now_us)
 {
     uint64_t since_us = 0;
-    struct sign_request *request = worker_get_signing(worker, &since_us);
+    struct sign_request *request =
+        worker->serves_hardware ? worker_get_signing(worker, &since_us) : NULL;
 
     if (!request || request->is_told || now_us < since_us || !touch_is_hardware(worker, request))
         return;
@@ -147,7 +148,7 @@ void touch_check(struct agent *agent)
 void touch_note_reply(struct worker *worker, struct sign_request *request, bool was_signed)
 {
     touch_end(request);
-    if (was_signed && touch_is_hardware(worker, request))
+    if (was_signed && worker->serves_hardware && touch_is_hardware(worker, request))
         touch_remember(&request->agent->touch, request->key_hash, worker->taken_us);
 }
 

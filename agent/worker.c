@@ -107,13 +107,12 @@ static int worker_handle_key(struct worker *worker, struct wire_span body)
     return worker->collecting ? inventory_add_key(worker->collecting, body) : -ENOMEM;
 }
 
-/* The worker's own rule (struct worker_load): several threads for hardware, one for software. */
-static uint32_t worker_count_threads(const struct worker *worker)
+static bool worker_has_hardware(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->inventory->token_count; i++)
         if (worker->inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
-            return worker->hardware_threads;
-    return 1;
+            return true;
+    return false;
 }
 
 static int worker_handle_inventory(struct worker *worker, struct wire_span body)
@@ -136,7 +135,9 @@ static int worker_handle_inventory(struct worker *worker, struct wire_span body)
     worker->collecting->uses_pcsc = counts.uses_pcsc;
     (void)inventory_unref(worker->inventory);
     worker->inventory = TAKE_PTR(worker->collecting);
-    worker->threads = worker_count_threads(worker);
+    worker->serves_hardware = worker_has_hardware(worker);
+    /* the worker's own rule (struct worker_load): several for hardware, one for software */
+    worker->threads = worker->serves_hardware ? worker->hardware_threads : 1;
     worker->look_since_ms = 0;
     worker->callbacks->inventory(worker, worker->userdata);
     return 0;

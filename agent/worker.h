@@ -93,6 +93,7 @@ struct worker {
     size_t in_flight;
     uint64_t replied_us;       /* when the last signature was answered */
     uint64_t taken_us;         /* of which this time was its own, not that of those before it */
+    bool serves_hardware;      /* one of its tokens is */
     uint32_t threads;          /* that sign at the same time */
     uint32_t hardware_threads; /* if it turns out to serve hardware */
     uint32_t service_us;       /* moving average of one signature */

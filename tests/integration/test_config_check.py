@@ -253,6 +253,7 @@ class TestValues(ConfigCheckTest):
         self.assert_bad_values("agent", "users", ("65534",))
 
     def test_audit(self):
+        self.assert_bad_values("agent", "notify", ("true", "Yes", "1"))
         self.assert_bad_values("agent", "audit", ("yes", "file:", "file:relative", "Journal"))
 
     def test_max_sessions(self):

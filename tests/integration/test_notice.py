@@ -2,7 +2,10 @@
 """Desktop notifications of what waits for a person: shown while it waits, and no longer."""
 
 import os
+import shutil
+import subprocess
 import sys
+import unittest
 
 import wire
 from bus import BusTest, HangingBus, needs_bus
@@ -90,16 +93,26 @@ class TestTouch(NoticeTest):
         self.shown(desktop)
         desktop.wait("close 1")
 
+    @unittest.skipUnless(shutil.which("dbus-send"), "no dbus-send")
     def test_put_away_by_the_person(self):
         desktop = self.desktop()
         token, agent = self.touchy()
-        token.rules("hardware", "C_Sign delay 3000")
+        name = desktop.wait("asked").split()[1]
+        token.rules("hardware", "C_Sign delay 4000")
         client = self.connect(agent)
         request = self.ask(client, token.keys["work"])
         self.shown(desktop)
         desktop("dismiss", 1)
+        desktop.wait("dismissed")
+        subprocess.run(["dbus-send", f"--bus={self.the_bus.address}", f"--dest={name}",
+                        "--print-reply", "/", "org.freedesktop.DBus.Peer.Ping"],
+                       stdout=subprocess.DEVNULL, check=True, timeout=30)  # it was read before
+        text = agent.config_file.read_text()
+        agent.reload(text + "[agent]\nnotify = no\n")
+        agent.reload(text)  # shows what is on the board
         client.wait(request)
-        token.rules("hardware", "C_Sign delay 5500")
+        self.assertFalse(desktop.has_said("notify"))
+        token.rules("hardware", "C_Sign delay 7000")
         self.sign(agent, token)  # the next one is shown again
         self.assertEqual(self.shown(desktop)[0][0], "2")
         desktop.wait("close 2")

@@ -82,11 +82,14 @@ class TestSleep(LogindTest):
 
     def test_sleep_waits_for_the_signature_under_way(self):
         token, agent, logind = self.followed()
-        token.rules("C_Sign delay 1000")
+        token.rules("C_Sign delay 2000")
         client = self.connect(agent)
         request = self.ask(client, token.keys["work"])
         token.wait_calls("C_Sign", 2)
         logind("sleep", 1)
+        logind("add", "2", os.getuid(), "user")
+        logind.wait("got 2")  # what came before was dealt with
+        self.assertNotIn("released", logind.seen)
         self.assertIsInstance(client.wait(request), wire.SignReply)
         logind.wait("released")
 

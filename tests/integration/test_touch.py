@@ -8,7 +8,7 @@ import time
 
 import wire
 from faults import FaultTest
-from harness import Code, OTHER_UID, main, needs_root
+from harness import Code, MTLS_BIN, OTHER_UID, main, needs_root, poll_until
 
 
 class TouchTest(FaultTest):
@@ -94,6 +94,32 @@ class TestEvents(TouchTest):
         for request in requests:
             self.assertIsInstance(client.wait(request), wire.SignReply)
         self.assert_silent(watcher)
+
+    def test_two_at_once_for_one_key(self):
+        """It waits until the last of them is done."""
+        token = self.faulty_token()
+        token.rules(*self.QUICK)
+        agent = self.serve(token, workers=2, timeout="30s")
+        poll_until(lambda: len(agent.workers()) == 2, what="two workers")
+        agent.wait_for(lambda s: s.modules[0].workers == 2)
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        token.rules("hardware", "C_Sign delay 3000")
+        first = self.start_signing(agent, token)
+        first_text = watcher.event().text
+        token.rules("hardware", "C_Sign delay 6000")
+        second = self.start_signing(agent, token)
+        second_text = watcher.event().text
+        self.assertIn(f"(pid {first.pid})", first_text)
+        self.assertIn(f"(pid {second.pid})", second_text)
+        self.assertEqual(watcher.event().text, second_text)  # the first is done
+        self.assertEqual(watcher.event().text, "done")
+        self.assertEqual((first.wait(), second.wait()), (0, 0))
+
+    def start_signing(self, agent, token):
+        return self.start_process(MTLS_BIN, "test", token.keys["work"].label,
+                                  env={**os.environ, "MTLS_AGENT_SOCK": str(agent.socket)},
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def test_it_ends_when_the_module_is_killed(self):
         token, agent, watcher = self.touchy(("hardware", "C_Sign hang 1"), timeout="2s")

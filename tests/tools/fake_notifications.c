@@ -5,7 +5,8 @@
  *   dismiss ID     the person puts a notification away
  *   slow MS        every later Notify is answered so many milliseconds after it came
  *
- * Says "notify ID REPLACES URGENCY RESIDENT EXPIRES|SUMMARY|BODY", "close ID".
+ * Says "asked NAME" when somebody (unique name) asked for the capabilities, "dismissed", "notify ID
+ * REPLACES URGENCY RESIDENT EXPIRES|SUMMARY|BODY", "close ID".
  */
 #include <string.h>
 
@@ -27,6 +28,7 @@ static int service_capabilities(sd_bus_message *message, void *userdata, sd_bus_
     (void)error;
     fake_check(sd_bus_message_new_method_return(message, &reply), "reply");
     fake_check(sd_bus_message_append_strv(reply, capabilities), "capabilities");
+    fake_say("asked %s", sd_bus_message_get_sender(message));
     return sd_bus_send(NULL, reply, NULL);
 }
 
@@ -126,6 +128,7 @@ static void handle_command(struct fake_bus_peer *peer, char *const words[FAKE_WO
         fake_check(
             sd_bus_emit_signal(peer->bus, PATH, SERVICE, "NotificationClosed", "uu", number, 2u),
             "NotificationClosed");
+        fake_say("dismissed");
     } else if (strcmp(words[0], "slow") == 0) {
         delay_ms = number;
     } else {
