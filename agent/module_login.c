@@ -204,7 +204,10 @@ static int module_login_send(struct module *module, struct worker *worker,
 {
     struct pin_ledger *ledger = module->agent->ledger;
     bool is_keypad = pin->kind == MODULE_PIN_KEYPAD;
-    const char *source = pin->kind == MODULE_PIN_SOURCE ? pin_source_identity(pin->source) : NULL;
+    /* A kept PIN that is refused says nothing of what its source has now. */
+    const char *source = pin->kind == MODULE_PIN_SOURCE && pin != known->kept
+                             ? pin_source_identity(pin->source)
+                             : NULL;
     const struct pin_record *record = pin_ledger_begin(ledger, token, source);
     _cleanup_close_ int pin_fd = -1;
 
