@@ -54,17 +54,17 @@ struct module {
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
-    struct worker *login_worker;            /* has the one login under way; NULL: none */
-    struct module_pin *login_pin;           /* what it logs in with */
-    struct request *set_pin_request;        /* a SET_PIN is with login_worker; NULL: none, or gone */
+    struct worker *login_worker;     /* has the one login under way; NULL: none */
+    struct module_pin *login_pin;    /* what it logs in with */
+    struct request *set_pin_request; /* a SET_PIN is with login_worker; NULL: none, or gone */
     enum worker_pin_change set_pin_change;
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;
-    sd_event_source *keep_timer; /* the limits of kept PINs */
+    sd_event_source *keep_timer;          /* the limits of kept PINs */
     sd_event_source *context_next;        /* opens the next dialog of those below; NULL: none yet */
     struct list context_requests;         /* sign requests that wait for a dialog of their own */
     struct sign_request *context_request; /* whose dialog stands; NULL: none */
-    unsigned int failures; /* in a row, without a signature between them */
+    unsigned int failures;                /* in a row, without a signature between them */
     unsigned int restarts;
     unsigned int rescans; /* in a row, for a token that is missing */
     bool is_failed;       /* permanently, as it is configured */
