@@ -55,9 +55,9 @@ struct module {
     struct wire_writer certs;    /* what workers were given beside the path, encoded */
     struct module_token *tokens;
     size_t token_count;
-    struct worker *login_worker;            /* has the one login under way; NULL: none */
-    struct module_pin *login_pin;           /* what it logs in with */
-    struct request *set_pin_request;        /* a SET_PIN is with login_worker; NULL: none, or gone */
+    struct worker *login_worker;     /* has the one login under way; NULL: none */
+    struct module_pin *login_pin;    /* what it logs in with */
+    struct request *set_pin_request; /* a SET_PIN is with login_worker; NULL: none, or gone */
     enum worker_pin_change set_pin_change;
     struct module_unlock_wait *unlock_wait; /* an UNLOCK that came while no worker was ready */
     sd_event_source *restart;

@@ -78,6 +78,17 @@ struct pin_ask module_login_make_ask(const struct module *module, const struct w
 /** module_login_is_risky() - tries are low: only a person's own PIN now is tried. */
 bool module_login_is_risky(const struct module_token *known, const struct worker_token *token);
 
+/** module_login_note() - what to do about a token, for its status. */
+void module_login_note(struct module_token *token, const char *format, ...) _printf_(2, 3);
+
+/** module_login_note_bad_source() - what the source gave is no good: it is not asked again before
+ * somebody has looked at it. */
+void module_login_note_bad_source(struct module_token *token, const char *detail);
+
+/** module_login_drop_pin() - nobody takes it: whoever gave it, or waits for it, is answered. */
+void module_login_drop_pin(struct module *module, struct module_token *token,
+                           enum protocol_error_code code, const char *text);
+
 /* ---- module_prompt.c */
 
 #define MODULE_PROMPT_TEXT_MAX 900u /* of a dialog: it must fit a line of the pinentry protocol */

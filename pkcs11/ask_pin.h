@@ -48,7 +48,7 @@ struct ask_pin_person {
 
 /**
  * ask_pin_person_find() - the display and terminal of a client, else our own environment's
- * @pid:        of the client; 0: none
+ * @pid:        of the client; 0: none; another user's counts as none
  *
  * Return: 0, or -ENOMEM.
  */

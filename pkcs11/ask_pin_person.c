@@ -198,9 +198,23 @@ void ask_pin_person_deinit(struct ask_pin_person *person)
     *person = (struct ask_pin_person){0};
 }
 
+/* Of another user's program nothing is taken, also where we may look, as root may: what it says
+ * would lead our pinentry where that user likes. */
+static bool person_is_ours(pid_t pid)
+{
+    char path[64];
+    struct stat st;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    return pid > 0 && stat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
 int ask_pin_person_find(pid_t pid, struct ask_pin_person *ret_person)
 {
     struct ask_pin_person person = {0};
+
+    if (!person_is_ours(pid))
+        pid = 0;
     int r = pid > 0 ? person_take_client(&person, pid) : 0;
 
     person_finish(&person, pid);

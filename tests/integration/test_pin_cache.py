@@ -2,6 +2,7 @@
 """`pin-cache`: a PIN that the token took is kept in ask-pin, for fresh workers, until something ends it."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -193,6 +194,62 @@ class TestEnd(CacheTest):
         self.assertTrue(is_gone(keeper))
 
 
+def handles_sigusr1(agent):
+    """The agent takes it from a signalfd, so it is blocked there."""
+    status = Path(f"/proc/{agent.pid}/status").read_text()
+    mask = int(re.search(r"SigBlk:\s+([0-9a-f]+)", status).group(1), 16)
+    return mask >> (signal.SIGUSR1 - 1) & 1
+
+
+class TestForget(CacheTest):
+    """Suspend, screen lock, end of the session; here SIGUSR1, which does the same."""
+
+    def forget(self, agent):
+        if not handles_sigusr1(agent):
+            self.skipTest("this agent has no SIGUSR1")
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.wait_for_log("PINs of people are forgotten")
+
+    def test_kept_pin_and_login_are_gone(self):
+        token, agent = self.unlocked()
+        (keeper,) = self.keepers(agent)
+        (worker,) = agent.workers()
+        self.forget(agent)
+        self.wait_keepers(agent, 0)
+        self.assertTrue(is_gone(keeper))
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        poll_until(lambda: worker not in agent.workers(), what="the worker was replaced")
+        self.assert_locked(agent, token)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+
+    def test_login_without_a_kept_pin_is_gone(self):
+        token, agent = self.unlocked(cache="")
+        self.forget(agent)
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assert_locked(agent, token)
+
+    def test_dialog_closes(self):
+        _, agent = self.locked()
+        self.pinentry.answer("hang")
+        client = self.start_asking(agent)
+        (dialog,) = self.wait_dialogs(1)
+        self.forget(agent)
+        self.assertNotEqual(client.wait(30), 0)
+        self.assertIn("withdrawn", client.stdout.read())
+        poll_until(lambda: is_gone(dialog["pid"]), what="the dialog closed")
+
+    def test_source_of_its_own_stays(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1)
+        agent.wait_keys()
+        self.forget(agent)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])
+        self.assertEqual(token.calls("C_Login"), 1)
+
+
 class TestRefused(CacheTest):
     def test_pin_that_was_changed_elsewhere_costs_one_try(self):
         token, agent = self.unlocked(self.counting_token())
@@ -207,6 +264,20 @@ class TestRefused(CacheTest):
         self.assertEqual(self.ask(agent, "pin 5678")[0], 0)
         with agent.connect() as client:
             self.assert_signs(client, token.keys["work"])
+
+    def test_source_is_asked_for_the_new_one(self):
+        token = self.counting_token()
+        text = token.config(pin=f"command:cat {token.pin_file}", workers=1)
+        agent = self.agent(text.replace("pin = command", "pin-cache = 8h\npin = command"))
+        agent.wait_keys()
+        softhsm_change_pin(token, "5678")
+        token.set_pin_file("5678")
+        agent.kill_workers()
+        self.wait_keepers(agent, 0)  # one try is lost: from now on only a person's PIN is tried
+        token.tries_left(self.TRIES)
+        agent.kill_workers()
+        self.assert_recovers(agent, token.keys["work"])
+        self.assertEqual(token.calls("C_Login"), 3)
 
     def test_not_used_when_tries_are_low(self):
         token, agent = self.unlocked(self.counting_token())

@@ -5,16 +5,14 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import threading
 import time
 import unittest
-from pathlib import Path
 
 import harness
 import wire
+from fake_pinentry import Pinentry
 from faults import main
-from harness import MTLS_BIN, poll_until
+from harness import MTLS_BIN, OTHER_UID, needs_root, poll_until
 from prompts import DISPLAY, PromptTest, is_gone
 from wire import TokenState
 
@@ -122,13 +120,23 @@ class TestWhere(PromptTest):
 
     def test_environment_of_the_agent_else(self):
         token = self.faulty_token()
-        from fake_pinentry import Pinentry  # the agent's environment is fixed at its start
         self.pinentry = Pinentry(token.dir / "prompts")
         agent = self.agent(f"[agent]\npinentry = {self.pinentry.program}\n" +
                            token.config(pin="ask", workers=1), env={"DISPLAY": ":31"})
         self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
         self.ask(agent, "cancel", env={})
         self.assertEqual(self.pinentry.dialogs[0]["env"]["DISPLAY"], ":31")
+
+    @needs_root
+    def test_not_the_display_of_another_user(self):
+        """Root could look, and its pinentry would go where that user likes."""
+        _, agent = self.locked(agent_section=f"users = {OTHER_UID}\n")
+        agent.run_dir.chmod(0o755)
+        os.chmod(agent.socket, 0o666)
+        process = self.start_asking(agent, user=OTHER_UID)
+        said = process.communicate(timeout=30)[0]
+        self.assertIn("nobody can be asked", said)
+        self.assertEqual(self.pinentry.dialogs, [])
 
     def test_nobody(self):
         token, agent = self.locked()
@@ -212,7 +220,6 @@ class TestOnePrompt(PromptTest):
 
     def test_other_clients_are_served_meanwhile(self):
         token, other = self.faulty_token(), self.other_token()
-        from fake_pinentry import Pinentry
         self.pinentry = Pinentry(token.dir / "prompts")
         agent = self.agent(f"[agent]\npinentry = {self.pinentry.program}\n" +
                            token.config(pin="ask", workers=1) + other.config(module="other"))

@@ -3,11 +3,13 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import wire
+from fake_pinentry import Pinentry
 from faults import FaultTest, main
-from harness import Code, needs_root
+from harness import Code, MTLS_BIN, needs_root
 from wire import TokenState
 
 PIN = "Xq7-rare-pin-Vm2"
@@ -105,6 +107,23 @@ class TestTexts(FaultTest):
         with agent.connect() as client:
             self.assert_signs(client, token.keys["work"])
         self.assert_unseen(agent, PIN)
+
+    def test_pin_from_a_dialog(self):
+        """Nor in what the dialog itself is told."""
+        token = self.faulty_token(pin=PIN)
+        pinentry = Pinentry(token.dir / "prompts")
+        agent = self.agent(start=False, args=["--log-level", "debug"])
+        agent.configure(f"[agent]\naudit = file:{agent.audit_file}\npinentry = {pinentry.program}\n" +
+                        token.config(pin="ask").replace("pin = ask", "pin = ask\npin-cache = 1h"))
+        agent.start()
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        pinentry.answer(f"pin {WRONG_PIN}", f"pin {PIN}")
+        self.start_process(MTLS_BIN, "unlock", "--ask", stderr=subprocess.DEVNULL,
+                           env={"MTLS_AGENT_SOCK": str(agent.socket), "DISPLAY": ":77"}).wait(30)
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        self.assertTrue(agent.children("ask-pin"), "nothing is kept")
+        self.assert_unseen(agent, PIN, WRONG_PIN)
+        self.assertNotIn(PIN, repr(pinentry.dialogs))
 
     def test_wrong_pin(self):
         token = self.faulty_token(pin=PIN)

@@ -259,8 +259,9 @@ static int sample_logout(struct wire_writer *writer)
 static int sample_worker_sign(struct wire_writer *writer)
 {
     return worker_sign_encode(
-        writer, &(struct worker_sign){3, WORKER_WINDOW_MAX - 1, 5, SCHEME_RSA_PSS_RSAE_SHA256,
-                                      WORKER_TRIES_ALL, true, TEXT("0123456789abcdef0123456789abcdef")});
+        writer,
+        &(struct worker_sign){3, WORKER_WINDOW_MAX - 1, 5, SCHEME_RSA_PSS_RSAE_SHA256,
+                              WORKER_TRIES_ALL, true, TEXT("0123456789abcdef0123456789abcdef")});
 }
 
 static int sample_discover(struct wire_writer *writer)
