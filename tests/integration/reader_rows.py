@@ -6,7 +6,7 @@ import time
 
 import tls_messages
 import wire
-from harness import MODULE, Kind, poll_until
+from harness import Kind, poll_until
 from pcsc import CardTest
 
 SECOND = 1.0  # of the promise: what happens is told within it
@@ -79,6 +79,6 @@ class ReadersTest(CardTest):
                           what=lambda: f"{name} {state.name}: {agent.status().readers}")
 
 
-def software(agent_dir):
-    """A module that has nothing to do with readers."""
-    return f"[module soft]\npath = {MODULE}\nenvironment = SOFTHSM2_CONF={agent_dir}/softhsm2.conf\n"
+def any_token(config):
+    """The same, with a [token] section that is for every token."""
+    return re.sub(r"(?m)^uri = .*$", "uri = pkcs11:", config)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cards, readers and pcscd come and go under the agent; what it tells, and how soon it signs again."""
+"""Cards, readers and pcscd come and go: what the agent tells, and how soon it signs again."""
 
 import os
 import time
@@ -8,7 +8,7 @@ import wire
 from faults import P11FAULT
 from harness import Code, KeyState, main, poll_until
 from pcsc import GENERIC, OPENSC, YUBIKEY
-from reader_rows import PROMISE, SECOND, ReadersTest
+from reader_rows import PROMISE, SECOND, ReadersTest, any_token
 from wire import ReaderState, TokenState
 
 OTHER = "Other Reader"
@@ -25,8 +25,8 @@ class PlugRows:
         self.the_pcscd = self.pcscd([self.READER], polled=polled)
         self.the_card = self.card(self.the_pcscd, name="first", yubikey=self.VERSION)
         self.the_card.insert()
-        agent = self.serve(self.the_card.config(pin=pin), env=self.the_pcscd.environment,
-                           keys=None if pin else 1)
+        agent = self.serve(any_token(self.the_card.config(pin=pin)),
+                           env=self.the_pcscd.environment, keys=None if pin else 1)
         agent.wait_for(lambda status: status.tokens, what="the token")
         self.wait_reader(agent, self.READER, ReaderState.IN_USE)
         return agent
@@ -71,7 +71,6 @@ class PlugRows:
         agent = self.start()
         events = self.subscribe(agent)
         other = self.card(self.the_pcscd, name="second", yubikey=self.VERSION)
-        other.set_pin_file(other.identity.pin)
         self.the_card.swap(other)
         self.wait_event(events, "removed")
         self.assert_recovers(agent, self.key(other))

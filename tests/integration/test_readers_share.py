@@ -8,7 +8,7 @@ import time
 import wire
 from harness import MTLS_BIN, main, poll_until
 from pcsc import GENERIC, OPENSC, YUBIKEY
-from reader_rows import PROMISE, ReadersTest
+from reader_rows import PROMISE, ReadersTest, any_token
 from wire import ModuleState, ReaderState
 
 VERSION = "5.4.3"
@@ -136,12 +136,12 @@ class TestRelease(ShareTest):
 class TestTwoModules(ShareTest):
     """ykcs11 stands first, OpenSC second; both see the one card."""
 
-    def start(self, timeout="30s"):
+    def start(self):
         self.the_pcscd = self.pcscd([YUBIKEY])
         self.the_card = self.card(self.the_pcscd, yubikey=VERSION)
         self.the_card.insert()
         second = self.the_card.config("second", path=OPENSC)
-        agent = self.serve(self.the_card.config("first", timeout=timeout),
+        agent = self.serve(any_token(self.the_card.config("first")),
                            second[:second.index("[token")], env=self.the_pcscd.environment, keys=1)
         agent.wait_for(lambda s: all(m.state == ModuleState.READY for m in s.modules))
         self.wait_reader(agent, YUBIKEY, ReaderState.IN_USE)
