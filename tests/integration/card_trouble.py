@@ -97,6 +97,13 @@ class TroubleRows(AgentOnCard):
             self.assertIn(text, refusal.text)
             self.assertLess(time.monotonic() - start, RECOVERY)
 
+    def wait_state(self, agent, state):
+        """Until the card's key is listed so."""
+        def is_so():
+            with agent.connect() as client:
+                return [key.state for key in client.keys() if key.hash == self.key().hash] == [state]
+        poll_until(is_so, RECOVERY, lambda: f"the key is {state.name}\n{agent.log()}")
+
     def wait_refused(self, agent, text):
         """Until requests are refused with this in the sentence: the cause has been understood."""
         def refused():
@@ -138,7 +145,7 @@ class TroubleRows(AgentOnCard):
         with self.trouble() as agent:
             self.assert_recovers(agent)
             self.the_card.remove()
-            self.assert_refused_soon(agent)
+            self.assert_lost(self.ask(self.connect(agent)))
             self.the_card.insert()
             self.assert_recovers(agent)
 
@@ -153,14 +160,10 @@ class TroubleRows(AgentOnCard):
         """The key is shown as absent, and comes back without anybody asking for it."""
         with self.trouble() as agent:
             self.the_card.remove()
-
-            def states():
-                with agent.connect() as client:
-                    return [key.state for key in client.keys() if key.hash == self.key().hash]
-            poll_until(lambda: states() == [KeyState.ABSENT], what="the key is absent")
+            self.wait_state(agent, KeyState.ABSENT)
             self.assert_refused_soon(agent)
             self.the_card.insert()
-            poll_until(lambda: states() == [KeyState.READY], RECOVERY, "the key is back")
+            self.wait_state(agent, KeyState.READY)
             self.assert_recovers(agent)
 
     def test_absent_at_the_start(self):
@@ -277,6 +280,7 @@ class TroubleRows(AgentOnCard):
         with self.trouble() as agent, agent.connect() as client, agent.connect() as person:
             person.subscribe(wire.EVENT_WAITING)
             self.the_card.remove()
+            self.wait_state(agent, KeyState.ABSENT)
             finish = self.ask(client)
             self.assertIn("put it in", self.told(person, agent))
             self.the_card.insert()
