@@ -9,6 +9,7 @@
 #include "agent/module_context.h"
 #include "agent/module_internal.h"
 #include "agent/module_login.h"
+#include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "common/escape.h"
 #include "common/log.h"
@@ -329,6 +330,8 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
         sign_request_succeed(request, reply->signature);
     } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
                request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
+        /* Its PIN may have been seen by the token: it is asked for again. */
+        request->pin_source = pin_source_free(request->pin_source);
         fair_queue_put_back(&module->queue, &request->item);
     } else {
         sign_request_fail(request, module_error_code(reply->result),
