@@ -141,7 +141,7 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
 static bool agent_request_waits(const struct sign_request *request, const struct module *module,
                                 const char *label)
 {
-    return !request->is_with_worker && !request->is_answered &&
+    return !request->is_with_worker && !request->is_answered && !request->waits_for_pin &&
            (!request->module || request->module == module) &&
            strcmp(request->token_label, label) == 0;
 }
@@ -551,6 +551,8 @@ static int agent_handle_signal(sd_event_source *source, const struct signalfd_si
     agent->is_stopping = true;
     agent->listener = listener_free(agent->listener);
     hold_fail_all(agent);
+    list_for_each_safe (link, &agent->modules)
+        module_login_stop(list_entry(link, struct module, link));
     int r = sd_event_add_time_relative(agent->event, &agent->stop, CLOCK_MONOTONIC,
                                        (uint64_t)AGENT_STOP_MS * 1000, 0, agent_handle_stop_time,
                                        agent);

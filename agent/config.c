@@ -170,6 +170,12 @@ static bool config_is_complete(const struct config *config, config_report_fn rep
             config_report_section(report, userdata, token->origin, "token", token->name,
                                   "has no uri");
         complete &= token->uri != NULL;
+        bool is_idle_alone = token->pin_cache_idle_ms > 0 && token->pin_cache_ms == 0;
+        if (is_idle_alone)
+            config_report_section(report, userdata, token->origin, "token", token->name,
+                                  "has pin-cache-idle without pin-cache, which says how long a PIN "
+                                  "is kept at most");
+        complete &= !is_idle_alone;
     }
     for (size_t i = 0; i < config->key_count; i++) {
         const struct config_key *key = config->keys[i];

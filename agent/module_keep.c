@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/module_context.h"
 #include "agent/module_internal.h"
 #include "agent/module_pin.h"
 #include "common/clock.h"
@@ -113,9 +114,12 @@ static bool module_keep_is_open(const struct module *module, const struct worker
 
 size_t module_login_forget(struct module *module, const char *why)
 {
+    char text[PROTOCOL_TEXT_MAX];
     size_t count = 0;
 
     module_fail_unlock(module, "PINs were just forgotten, and this one with them; try again");
+    (void)snprintf(text, sizeof(text), "the question for the PIN was withdrawn: %s", why);
+    module_context_flush(module, PROTOCOL_E_PIN, text);
     for (size_t i = 0; i < module->token_count; i++) {
         struct module_token *token = &module->tokens[i];
         const struct worker_token id = module_token_get_id(token);
@@ -131,6 +135,14 @@ size_t module_login_forget(struct module *module, const char *why)
         count += had_one;
     }
     return count;
+}
+
+void module_login_stop(struct module *module)
+{
+    for (size_t i = 0; i < module->token_count; i++)
+        if (module->tokens[i].prompt)
+            module_prompt_cancel(module, &module->tokens[i], "the agent is ending");
+    module_context_flush(module, PROTOCOL_E_BUSY, "the agent is ending");
 }
 
 void module_login_removed(struct module *module, const struct worker_token *token)

@@ -316,16 +316,16 @@ static enum protocol_error_code module_login_find_obstacle(const struct module *
                                                            : PROTOCOL_E_BUSY;
 }
 
-void module_login_drop_pin(struct module *module, struct module_token *known,
+void module_login_drop_pin(struct module *module, struct module_token *token,
                            enum protocol_error_code code, const char *text)
 {
-    struct module_pin *pin = TAKE_PTR(known->pin);
+    struct module_pin *pin = TAKE_PTR(token->pin);
     struct request *request = pin->request;
 
     (void)module_pin_free(pin);
     if (request)
         token_request_fail(request, code, text);
-    module_prompt_end(module, known, code, text);
+    module_prompt_end(module, token, code, text);
 }
 
 bool module_login_drop_typed(struct module *module, struct module_token *known, const char *why)

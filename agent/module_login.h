@@ -94,6 +94,9 @@ enum protocol_error_code module_login_wait(struct module *module, const struct w
  */
 size_t module_login_forget(struct module *module, const char *why);
 
+/** module_login_stop() - the agent ends: nobody is asked any more. */
+void module_login_stop(struct module *module);
+
 /** module_login_removed() - a token is out: its kept PIN is gone, its dialog closed. */
 void module_login_removed(struct module *module, const struct worker_token *token);
 

@@ -11,6 +11,7 @@
 #include "agent/module_login.h"
 #include "agent/module_readers.h"
 #include "agent/module_release.h"
+#include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "agent/touch.h"
 #include "common/escape.h"
@@ -362,6 +363,9 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     touch_note_reply(worker, request, reply->result == WORKER_OK);
     if (request->pin_source || request->pin_is_kept)
         module_note_context_pin(module, worker, request, reply);
+    /* Its PIN may have been seen by the token: it is asked for again. */
+    if (reply->result == WORKER_E_STATE_LOST)
+        request->pin_source = pin_source_free(request->pin_source);
     if (reply->result == WORKER_OK) {
         module_note_success(module);
         module_note_use(module, worker, request);

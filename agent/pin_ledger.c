@@ -13,6 +13,7 @@
 #define LEDGER_ENTRIES_MAX 1024u
 #define LEDGER_TOKEN_MAX 1600u
 #define LEDGER_WHEN_MAX 32u
+#define LEDGER_COUNT_MAX 1000000u
 #define LEDGER_NO_SOURCE "-" /* in the file: a person's PIN */
 
 struct ledger_entry {
@@ -95,22 +96,35 @@ static struct ledger_entry *ledger_add(struct pin_ledger *ledger, const char *na
     return entries[ledger->count].token ? &entries[ledger->count++] : NULL;
 }
 
-/* A line that is not one of ours is left out: it says nothing that we would understand. */
-static void ledger_take_line(struct pin_ledger *ledger, const char *line)
+/* The value of the next word, "NAME=VALUE"; NULL: another word stands there. */
+static const char *ledger_take_word(char **rest, const char *name)
 {
-    char token[LEDGER_TOKEN_MAX];
-    char when[LEDGER_WHEN_MAX];
-    char source[PIN_IDENTITY_MAX + 1];
-    unsigned int count = 0;
+    const char *word = strtok_r(NULL, " ", rest);
+    size_t len = strlen(name);
 
-    if (sscanf(line, "%1599s refused=%u when=%31s source=%128s", token, &count, when, source) !=
-            4 ||
-        strncmp(token, "token=", 6) != 0)
+    return word && strncmp(word, name, len) == 0 ? word + len : NULL;
+}
+
+/* A line that is not one of ours is left out: it says nothing that we would understand. */
+static void ledger_take_line(struct pin_ledger *ledger, char *line)
+{
+    char *rest = NULL;
+    char *end = NULL;
+    const char *token = strtok_r(line, " ", &rest);
+    const char *refused = ledger_take_word(&rest, "refused=");
+    const char *when = ledger_take_word(&rest, "when=");
+    const char *source = ledger_take_word(&rest, "source=");
+
+    if (!token || !refused || !when || !source || strncmp(token, "token=", 6) != 0 ||
+        strlen(when) >= LEDGER_WHEN_MAX || strlen(source) > PIN_IDENTITY_MAX)
+        return;
+    unsigned long count = strtoul(refused, &end, 10);
+    if (*end || count == 0 || count > LEDGER_COUNT_MAX)
         return;
     struct ledger_entry *entry = ledger_add(ledger, token);
     if (!entry)
         return;
-    entry->count = count;
+    entry->count = (unsigned int)count;
     (void)snprintf(entry->when, sizeof(entry->when), "%s", when);
     if (strcmp(source, LEDGER_NO_SOURCE) != 0)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);

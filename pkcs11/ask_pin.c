@@ -76,8 +76,10 @@ static int ask_pin_run_once(const char *name, const char *argument)
     enum pin_answer answer = ask_pin_fail("usage: ask-pin file PATH | command COMMAND | "
                                           "credential NAME");
 
+    if (!secret)
+        return 1;
     (void)signal(SIGPIPE, SIG_DFL);
-    for (size_t i = PIN_KIND_FILE; secret && name && i < ARRAY_SIZE(names); i++)
+    for (size_t i = PIN_KIND_FILE; name && i < ARRAY_SIZE(names); i++)
         if (strcmp(names[i], name) == 0)
             answer = ask_pin_from_source((enum pin_kind)i, argument, PIN_TIMEOUT_MS_MAX, secret);
     int r = answer ? 0 : ask_pin_write(secret, STDOUT_FILENO);

@@ -71,7 +71,8 @@ static int ledger_read(int folder, const char *name, char **ret_text)
 
 static bool ledger_is_of(const char *line, struct wire_span token)
 {
-    return strncmp(line, (const char *)token.data, token.len) == 0 && line[token.len] == ' ';
+    return token.data && strncmp(line, (const char *)token.data, token.len) == 0 &&
+           line[token.len] == ' ';
 }
 
 /* Every line but the token's, then its new one. False when nothing has changed. */
@@ -142,7 +143,7 @@ int ask_pin_ledger_write(const char *path, const struct pin_record *record, cons
     if (flock(folder, LOCK_EX) < 0)
         return -errno;
     int r = ledger_read(folder, name, &old);
-    if (r)
+    if (r || !old)
         return r;
     if (!ledger_edit(old, record, source, &content))
         return 0;

@@ -149,20 +149,32 @@ static void person_find_open_tty(struct ask_pin_person *person, pid_t pid)
     }
 }
 
-/* The controlling terminal: field 7 of /proc/PID/stat, see proc(5). */
-static void person_find_controlling_tty(struct ask_pin_person *person, pid_t pid)
+/* Field 7 of /proc/PID/stat, see proc(5): a device number; 0: none. The name in field 2 may hold
+ * anything. */
+static unsigned int person_read_tty_number(pid_t pid)
 {
     char path[64];
     size_t len = 0;
-    int device = 0;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     _cleanup_free_ char *stat = person_read(path, &len);
-    const char *after_name = stat ? strrchr(stat, ')') : NULL;
-    if (!after_name || sscanf(after_name + 1, " %*c %*d %*d %*d %d", &device) != 1 || device == 0)
+    char *at = stat ? strrchr(stat, ')') : NULL;
+    for (int field = 2; at && field < 7; field++)
+        at = strchr(at + 1, ' ');
+    long number = at ? strtol(at, NULL, 10) : 0;
+    return number > 0 && number <= INT_MAX ? (unsigned int)number : 0;
+}
+
+/* The controlling terminal. */
+static void person_find_controlling_tty(struct ask_pin_person *person, pid_t pid)
+{
+    dev_t device = person_read_tty_number(pid);
+    char path[64];
+
+    if (device == 0)
         return;
-    unsigned int major_number = major((dev_t)(unsigned int)device);
-    unsigned int minor_number = minor((dev_t)(unsigned int)device);
+    unsigned int major_number = major(device);
+    unsigned int minor_number = minor(device);
     if (major_number >= PERSON_PTS_FIRST && major_number <= PERSON_PTS_LAST)
         (void)snprintf(path, sizeof(path), "/dev/pts/%u",
                        (major_number - PERSON_PTS_FIRST) * 256 + minor_number);

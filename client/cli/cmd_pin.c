@@ -201,7 +201,7 @@ static int pin_run(const struct cli_args *args)
     if (r)
         return cli_fail_agent(&error);
     r = pin_find_token(status, name, &token);
-    if (r)
+    if (r || !token)
         return r;
     return pin_run_way(agent, way, advice_token_selector(status, token, buffer), token->label,
                        from_stdin);

@@ -15,6 +15,7 @@
 #include "agent/readers.h"
 #include "agent/worker.h"
 #include "common/der_ecdsa.h"
+#include "common/paths.h"
 #include "fuzz.h"
 #include "tests/unit/message_table.h"
 
@@ -118,6 +119,8 @@ void fuzz_agent_init(struct fuzz_agent *fuzz)
     for (int i = 0; i < FUZZ_KEY_COUNT; i++)
         (void)SHA256(keys[i].spki.data, keys[i].spki.len, fuzz->key_hash[i]);
     (void)sigprocmask(SIG_SETMASK, NULL, &signal_mask);
+    /* No process is started: a PIN goes straight to the worker, and nobody is asked. */
+    fuzz_check(setenv(PATHS_LIBEXEC_ENV, "/nonexistent", 1) == 0);
     fuzz_check(agent_new(config_file(), &fuzz->agent) == 0);
     struct config *config = fuzz->agent->config;
     fuzz_check(agent_add_module(fuzz->agent, config, config->modules[0]) == 0);
@@ -377,6 +380,7 @@ static void answer_packet(struct fuzz_agent *fuzz, const struct frame *frame)
     static struct worker_load load;
     struct worker_login login;
     struct worker_logout logout;
+    struct worker_set_pin set_pin;
 
     switch (frame->type) {
     case WORKER_LOAD:
@@ -398,6 +402,11 @@ static void answer_packet(struct fuzz_agent *fuzz, const struct frame *frame)
         fuzz_check(frame->body.len == 0);
         if (fuzz->is_answering)
             fuzz_worker_send_inventory(fuzz, false);
+        break;
+    case WORKER_SET_PIN:
+        fuzz_check(worker_set_pin_parse(frame->body, &set_pin) == 0);
+        if (fuzz->is_answering)
+            answer_login(fuzz, set_pin.seq, false);
         break;
     case WORKER_SIGN:
         answer_sign(fuzz, frame->body);

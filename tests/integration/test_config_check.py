@@ -307,6 +307,20 @@ class TestValues(ConfigCheckTest):
                                                   "credential:", "credential:a/b", "Ask"),
                                "uri = pkcs11:token=a\n")
 
+    def test_pin_cache(self):
+        uri = "[token t]\nuri = pkcs11:token=a\n"
+        self.assert_good(uri + "pin-cache = 8h\npin-cache-idle = 30min\n")
+        self.assert_bad(uri + "pin-cache = for ever\n", 3, "not a time")
+        self.assert_bad(uri + "pin-cache = 25h\n", 3, "not a time")
+        self.assert_bad(uri + "pin-cache-idle = 30min\n", 1, "without pin-cache")
+        self.assert_bad_values("key k", "pin-cache", ("8h", "true", "Yes"),
+                               "uri = pkcs11:object=a\n")
+
+    def test_pinentry(self):
+        self.assert_good("[agent]\npinentry = /usr/bin/pinentry\n")
+        self.assert_good("[agent]\npinentry = none\n")
+        self.assert_bad_values("agent", "pinentry", ("pinentry", "./pinentry", "None"))
+
     def test_sign(self):
         self.assert_bad_values("key k", "sign", ("all", "TLS", "tls13", "tls, digest"),
                                "uri = pkcs11:object=a\n")

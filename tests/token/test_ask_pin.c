@@ -7,12 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "common/frame.h"
 #include "common/paths.h"
+#include "common/pin_protocol.h"
 #include "token_builder.h"
 
 #define OUTPUT_MAX 4096
@@ -331,6 +334,197 @@ static void test_usage(void **state)
     assert_refused(test, "usage:");
 }
 
+/* ---- As the core runs it: over a socket, where it keeps the PIN. */
+
+struct control {
+    int fd;
+    pid_t child;
+    struct wire_writer writer;
+};
+
+static void control_start(struct control *control)
+{
+    _cleanup_free_ char *helper = NULL;
+    int fds[2];
+
+    assert_int_equal(paths_helper("ask-pin", &helper), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    control->child = fork();
+    if (control->child == 0) {
+        if (dup2(fds[1], PIN_FD_CONTROL) == PIN_FD_CONTROL)
+            (void)execl(helper, "ask-pin", (char *)NULL);
+        _exit(127);
+    }
+    (void)close_fd(fds[1]);
+    control->fd = fds[0];
+    wire_writer_init(&control->writer, PIN_PACKET_MAX);
+}
+
+/* Closes its socket; the exit status. */
+static int control_end(struct control *control)
+{
+    int status = 0;
+
+    control->fd = close_fd(control->fd);
+    wire_writer_deinit(&control->writer);
+    assert_int_equal(waitpid(control->child, &status, 0), control->child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void control_send(struct control *control, int fd)
+{
+    struct iovec iov = {control->writer.data, control->writer.len};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } data = {0};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        message.msg_control = data.space;
+        message.msg_controllen = sizeof(data.space);
+        data.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&data.header), &fd, sizeof(fd));
+    }
+    assert_int_equal(sendmsg(control->fd, &message, MSG_NOSIGNAL), control->writer.len);
+    wire_writer_reset(&control->writer);
+}
+
+static void control_ask(struct control *control, const char *path, const char *refused)
+{
+    const struct pin_ask ask = {.kind = PIN_KIND_FILE,
+                                .timeout_ms = 10000,
+                                .argument = wire_span_from_text(path),
+                                .refused = wire_span_from_text(refused)};
+
+    assert_int_equal(pin_ask_encode(&control->writer, &ask), 0);
+    control_send(control, -1);
+}
+
+/* The identity is for the next test step; "" when none was told. */
+static enum pin_answer control_read_answer(struct control *control, char identity[PIN_IDENTITY_MAX])
+{
+    uint8_t packet[4096];
+    struct frame frame;
+    struct pin_reply reply;
+    ssize_t len = recv(control->fd, packet, sizeof(packet), 0);
+
+    assert_true(len > 0);
+    assert_int_equal(frame_parse((struct wire_span){packet, (size_t)len}, &frame), 0);
+    assert_int_equal(frame.type, PIN_ANSWER);
+    assert_int_equal(pin_reply_parse(frame.body, &reply), 0);
+    (void)snprintf(identity, PIN_IDENTITY_MAX, "%.*s", (int)reply.source.len,
+                   (const char *)reply.source.data);
+    return reply.answer;
+}
+
+/* What comes out of the pipe of one GIVE. */
+static void control_give(struct control *control, char text[OUTPUT_MAX])
+{
+    static const struct pin_record nothing;
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(pin_record_encode(&control->writer, PIN_GIVE, &nothing), 0);
+    control_send(control, fds[1]);
+    (void)close_fd(fds[1]);
+    read_all(fds[0], text);
+}
+
+static void test_control_gives_the_pin_again_and_again(void **state)
+{
+    struct ask_pin *test = *state;
+    struct control control;
+    char identity[PIN_IDENTITY_MAX];
+
+    write_pin(test, "123456\n", 7, 0600);
+    control_start(&control);
+    control_ask(&control, test->path, "");
+    assert_int_equal(control_read_answer(&control, identity), PIN_OK);
+    assert_int_equal(unlink(test->path), 0);
+    for (int i = 0; i < 3; i++) {
+        control_give(&control, test->out);
+        assert_string_equal(test->out, "123456\n");
+    }
+    assert_int_equal(control_end(&control), 0);
+}
+
+static void test_control_does_not_read_the_source_that_was_refused(void **state)
+{
+    struct ask_pin *test = *state;
+    struct control control;
+    char identity[PIN_IDENTITY_MAX];
+    char other[PIN_IDENTITY_MAX];
+
+    write_pin(test, "123456\n", 7, 0600);
+    control_start(&control);
+    control_ask(&control, test->path, "");
+    assert_int_equal(control_read_answer(&control, identity), PIN_OK);
+    assert_null(strstr(identity, "123456"));
+    assert_int_equal(control_end(&control), 0);
+
+    control_start(&control);
+    control_ask(&control, test->path, identity);
+    assert_int_equal(control_read_answer(&control, other), PIN_E_REFUSED);
+    control_give(&control, test->out);
+    assert_string_equal(test->out, "");
+    assert_int_equal(control_end(&control), 0);
+
+    write_pin(test, "1234567\n", 8, 0600);
+    control_start(&control);
+    control_ask(&control, test->path, identity);
+    assert_int_equal(control_read_answer(&control, other), PIN_OK);
+    assert_string_not_equal(identity, other);
+    assert_int_equal(control_end(&control), 0);
+}
+
+static void test_control_give_without_a_pin_is_an_empty_pipe(void **state)
+{
+    struct ask_pin *test = *state;
+    struct control control;
+
+    control_start(&control);
+    control_give(&control, test->out);
+    assert_string_equal(test->out, "");
+    assert_int_equal(control_end(&control), 0);
+}
+
+static void test_control_ends_at_what_it_does_not_know(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } packets[] = {
+        {"", 1}, {"\0\0\0\1\x7f", 5}, {"\0\0\0\1\1", 5}, {"\0\0\0\2\2\0", 6}, {"\0\0\0\5\1", 5},
+    };
+    struct control control;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
+        control_start(&control);
+        wire_put_raw(&control.writer, packets[i].bytes, packets[i].len);
+        control_send(&control, -1);
+        assert_int_equal(recv(control.fd, &(char){0}, 1, 0), 0);
+        assert_int_equal(control_end(&control), 1);
+    }
+}
+
+static void test_control_asks_only_once(void **state)
+{
+    struct ask_pin *test = *state;
+    struct control control;
+    char identity[PIN_IDENTITY_MAX];
+
+    write_pin(test, "123456\n", 7, 0600);
+    control_start(&control);
+    control_ask(&control, test->path, "");
+    assert_int_equal(control_read_answer(&control, identity), PIN_OK);
+    control_ask(&control, test->path, "");
+    assert_int_equal(recv(control.fd, &(char){0}, 1, 0), 0);
+    assert_int_equal(control_end(&control), 1);
+}
+
 int main(void)
 {
 #define ASK_PIN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -357,6 +551,11 @@ int main(void)
         ASK_PIN_TEST(test_credential_bad_names),
         ASK_PIN_TEST(test_credential_missing),
         ASK_PIN_TEST(test_usage),
+        ASK_PIN_TEST(test_control_gives_the_pin_again_and_again),
+        ASK_PIN_TEST(test_control_does_not_read_the_source_that_was_refused),
+        ASK_PIN_TEST(test_control_give_without_a_pin_is_an_empty_pipe),
+        ASK_PIN_TEST(test_control_ends_at_what_it_does_not_know),
+        ASK_PIN_TEST(test_control_asks_only_once),
     };
 
     return cmocka_run_group_tests_name("ask-pin", tests, NULL, NULL);
