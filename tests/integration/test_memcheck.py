@@ -16,7 +16,7 @@ from pathlib import Path
 import harness
 import tls_messages
 import wire
-from faults import FaultTest
+from bus import BusTest, needs_bus
 from harness import Code, Kind, needs_no_sanitizer
 
 READY_SECONDS = 120  # valgrind takes its time, most of all over a worker's libraries
@@ -32,7 +32,7 @@ COMMAND = re.compile(r"Command: (\S+)")
 
 @needs_no_sanitizer
 @unittest.skipUnless(shutil.which("valgrind"), "valgrind is not installed")
-class TestMemcheck(FaultTest):
+class TestMemcheck(BusTest):
     KEYS = {"work": ("EC:prime256v1", wire.ECDSA_SHA256), "p384": ("EC:secp384r1", wire.ECDSA_SHA384),
             "rsa": ("rsa:2048", wire.RSA_PSS_SHA256), "ed": ("EC:edwards25519", wire.ED25519)}
 
@@ -117,6 +117,41 @@ class TestMemcheck(FaultTest):
         self.the_agent.process.send_signal(signal.SIGHUP)
         self.the_agent.wait_for(lambda s: s.config_text, READY_SECONDS, "broken reload")
         self.sign(client)
+        self.stop()
+        self.assert_clean("mtls-agent", "token-worker")
+
+    @needs_bus
+    def test_services_on_the_buses(self):
+        """Sleep, a lock, a touch; services and buses that come and go, also in the middle of it."""
+        bus = self.bus()
+        self.the_agent.env.update(DBUS_SYSTEM_BUS_ADDRESS=bus.address,
+                                  DBUS_SESSION_BUS_ADDRESS=bus.address)
+        session = f"1:{os.getuid()}:user"
+        logind, desktop = self.fake("fake-logind", bus, session), self.fake("fake-notifications",
+                                                                            bus, "body-markup")
+        self.the_token.rules("hardware")
+        client = self.start(pin="ask")
+        logind.wait("got 1", READY_SECONDS)
+        client.unlock(self.the_token.pin, deadline=READY_SECONDS)
+        self.sign(client)
+        logind("sleep", 1)
+        logind.wait("released", READY_SECONDS)
+        logind("sleep", 0)
+        logind.wait("inhibit", READY_SECONDS)
+        self.wait_locked(self.the_agent, deadline=READY_SECONDS)
+        client.unlock(self.the_token.pin, deadline=READY_SECONDS)
+        self.the_token.rules("hardware", "C_Sign delay 6000")
+        self.ask(client, self.the_token.keys["work"])
+        desktop.wait("notify", READY_SECONDS)
+        desktop.end()
+        logind.end()
+        desktop = self.fake("fake-notifications", bus)
+        desktop.wait("notify", READY_SECONDS)
+        bus.stop()
+        self.the_agent.process.send_signal(signal.SIGUSR1)
+        self.wait_locked(self.the_agent, deadline=READY_SECONDS)
+        bus.start()
+        self.fake("fake-logind", bus, session).wait("got 1", READY_SECONDS)
         self.stop()
         self.assert_clean("mtls-agent", "token-worker")
 
