@@ -302,6 +302,10 @@ static int session_on_inhibitor(sd_bus_message *message, void *userdata, sd_bus_
     int fd = -1;
 
     (void)error;
+    /* one that ends, or hangs, is asked again when it is back */
+    if (problem && (sd_bus_error_has_name(problem, SD_BUS_ERROR_NO_REPLY) ||
+                    sd_bus_error_has_name(problem, SD_BUS_ERROR_DISCONNECTED)))
+        return 0;
     if (problem) {
         log_warning("logind does not let us delay sleep: %s; PINs are forgotten all the same",
                     problem->name);

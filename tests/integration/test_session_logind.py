@@ -108,6 +108,19 @@ class TestSleep(LogindTest):
         self.assertLess(time.monotonic() - start, 5)  # logind waits for no longer
         agent.wait_for_log("still busy as the system goes to sleep")
 
+    def test_without_a_delay_lock(self):
+        """A polkit rule may forbid it."""
+        token = self.faulty_token()
+        logind = self.logind()
+        logind("refuse")
+        agent = self.serve_typed(token, self.env)
+        logind.wait("refused")
+        logind.wait("got 1")
+        self.unlock(agent, token)
+        logind("sleep", 1)
+        self.wait_locked(agent)
+        agent.wait_for_log("does not let us delay sleep")
+
     def test_hardware_is_looked_at_again_after_sleep(self):
         token = self.faulty_token()
         token.rules("hardware")
@@ -212,6 +225,12 @@ class TestEnd(LogindTest):
         logind("remove", "2")
         self.wait_locked(agent)
         agent.wait_for_log("the last session of the user ended")
+
+    def test_session_that_ended_unheard(self):
+        _, agent, logind = self.followed()
+        logind("quiet-remove", "1")
+        logind("add", "2", OTHER_UID, "user")  # the list is read again
+        self.wait_locked(agent)
 
     def test_sessions_without_a_person_do_not_count(self):
         """The user manager's own session outlives its user with lingering; cron's are short."""

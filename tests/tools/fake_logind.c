@@ -6,10 +6,11 @@
  *   add ID UID CLASS   a session comes        remove ID        it ends
  *   quiet-remove ID    likewise, without a signal: as if it had ended while nobody listened
  *   lock ID            the signal Lock        hint ID 0|1      the property LockedHint
- *   sleep 1|0          PrepareForSleep
+ *   sleep 1|0          PrepareForSleep        refuse           no delay locks from now on
  *
- * Says "inhibit NAME WHAT MODE" when somebody (unique name) takes a delay lock, "released" when one
- * is given back, "listed" when the sessions were asked for, "got ID" for the properties of one.
+ * Says "inhibit NAME WHAT MODE" when somebody (unique name) takes a delay lock, "refused" when it
+ * may not, "released" when one is given back, "listed" when the sessions were asked for, "got ID"
+ * for the properties of one.
  */
 #include <fcntl.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@
 #define SESSION "org.freedesktop.login1.Session"
 #define SESSIONS_MAX 16
 
+static bool is_refusing;
 static struct session {
     bool is_there;
     bool is_locked;
@@ -103,7 +105,10 @@ static int manager_inhibit(sd_bus_message *message, void *userdata, sd_bus_error
     const char *mode = NULL;
     int fds[2];
 
-    (void)error;
+    if (is_refusing) {
+        fake_say("refused");
+        return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "no");
+    }
     fake_check(sd_bus_message_read(message, "ssss", &what, NULL, NULL, &mode), "arguments");
     fake_check(pipe2(fds, O_CLOEXEC | O_NONBLOCK), "pipe");
     fake_check(sd_event_add_io(peer->event, &source, fds[0], EPOLLIN, manager_handle_release, NULL),
@@ -170,6 +175,8 @@ static void handle_command(struct fake_bus_peer *peer, char *const words[FAKE_WO
         fake_check(sd_bus_emit_properties_changed(peer->bus, session_find(words[1])->path, SESSION,
                                                   "LockedHint", NULL),
                    "LockedHint");
+    } else if (strcmp(verb, "refuse") == 0) {
+        is_refusing = true;
     } else if (strcmp(verb, "sleep") == 0) {
         fake_check(sd_bus_emit_signal(peer->bus, MANAGER_PATH, MANAGER, "PrepareForSleep", "b",
                                       *words[1] == '1'),
