@@ -19,7 +19,7 @@ struct sign_request;
 /* Part of a sign request. All zero: it is not held. */
 struct hold {
     enum protocol_error_code code; /* what it is answered with when nothing comes of it; 0: none */
-    uint64_t until_ms;             /* CLOCK_BOOTTIME */
+    uint64_t until_ms;             /* CLOCK_MONOTONIC */
     char *reason;                  /* names the token: one notice for all that wait for it; owned */
     char *text;                    /* what is waited for, for a person; owned */
     unsigned int round;            /* of looking at all held requests, when it was last looked at */

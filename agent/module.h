@@ -187,14 +187,6 @@ void module_forget_unlock(struct module *module, const struct request *request);
  */
 void module_lock(struct module *module, const struct worker_token *token);
 
-/**
- * module_forget_typed() - end every login that a person made, and one that is being made
- *
- * As module_lock(), but a configured source may be asked, and a person may unlock at any time.
- * Return: how many tokens were logged in to so.
- */
-size_t module_forget_typed(struct module *module);
-
 /** module_is_replacing() - a worker that takes no more requests has not ended yet. */
 bool module_is_replacing(const struct module *module);
 

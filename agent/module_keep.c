@@ -48,7 +48,7 @@ static void module_keep_arm(struct module *module)
 
 void module_keep_expire(struct module *module)
 {
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = clock_with_sleep_ms();
 
     for (size_t i = 0; i < module->token_count; i++)
         if (module->tokens[i].kept && now_ms >= module_keep_get_end(module, &module->tokens[i]))
@@ -67,7 +67,7 @@ void module_keep(struct module *module, struct module_token *token, struct modul
     }
     (void)module_pin_kill(token->kept);
     token->kept = pin;
-    pin->since_ms = clock_monotonic_ms();
+    pin->since_ms = clock_with_sleep_ms();
     pin->used_ms = pin->since_ms;
     module->keeps_pin = true;
     /* Its siblings may log in with it, too. */
@@ -175,5 +175,5 @@ void module_login_note_use(struct module *module, const struct worker_token *tok
     struct module_token *known = module_login_find(module, token);
 
     if (known && known->kept)
-        known->kept->used_ms = clock_monotonic_ms();
+        known->kept->used_ms = clock_with_sleep_ms();
 }

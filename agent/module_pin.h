@@ -27,8 +27,10 @@ struct module_pin {
     int fd;                    /* a RELAY's own pipe, for the worker as it is; -1: none */
     struct request *request;   /* the UNLOCK of a RELAY; NULL: none, or its client left */
     bool is_last_told;         /* the person knows that this may be the last try */
-    uint64_t since_ms;         /* when it was had; of a kept one: when the token took it */
-    uint64_t used_ms;          /* of a kept one: when the token last signed */
+    /* When it was had (CLOCK_MONOTONIC); of a kept one when the token took it, and when the token
+     * last signed (CLOCK_BOOTTIME: time asleep counts). */
+    uint64_t since_ms;
+    uint64_t used_ms;
 };
 
 /* A person is asked for the PIN of one token; one prompt for all who wait. */

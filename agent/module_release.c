@@ -63,7 +63,7 @@ static int module_handle_release(sd_event_source *source, uint64_t usec, void *u
 
 int module_release_init(struct module *module)
 {
-    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               module_handle_release, module);
 
     if (r >= 0)

@@ -291,7 +291,7 @@ static int pin_source_watch(struct pin_source *source, sd_event *event, uint32_t
     int r = sd_event_add_io(event, &source->io, source->fd, EPOLLIN, pin_source_handle_io, source);
 
     if (r >= 0)
-        r = sd_event_add_time_relative(event, &source->deadline, CLOCK_BOOTTIME,
+        r = sd_event_add_time_relative(event, &source->deadline, CLOCK_MONOTONIC,
                                        ((uint64_t)timeout_ms + PIN_SOURCE_SLACK_MS) * 1000u, 0,
                                        pin_source_handle_deadline, source);
     return r < 0 ? r : 0;

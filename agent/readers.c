@@ -415,7 +415,7 @@ int readers_new(sd_event *event, readers_changed_fn changed, void *userdata,
     readers->changed = changed;
     readers->userdata = userdata;
     readers->fd = -1;
-    int r = sd_event_add_time(event, &readers->restart, CLOCK_BOOTTIME, UINT64_MAX, 0,
+    int r = sd_event_add_time(event, &readers->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
                               readers_handle_restart, readers);
     if (r >= 0)
         r = sd_event_source_set_enabled(readers->restart, SD_EVENT_OFF);
