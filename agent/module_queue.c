@@ -324,14 +324,15 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
     lookout_end(&module->agent->lookout);
     if (request->pin_source || request->pin_is_kept)
         module_note_context_pin(module, worker, request, reply);
+    /* The token may have seen its PIN: it is asked for again. */
+    if (reply->result == WORKER_E_STATE_LOST)
+        request->pin_source = pin_source_free(request->pin_source);
     if (reply->result == WORKER_OK) {
         module_note_success(module);
         module_note_use(module, worker, request);
         sign_request_succeed(request, reply->signature);
     } else if (reply->result == WORKER_E_STATE_LOST && !request->is_answered &&
                request->item.line && request->attempts < MODULE_ATTEMPTS_MAX) {
-        /* Its PIN may have been seen by the token: it is asked for again. */
-        request->pin_source = pin_source_free(request->pin_source);
         fair_queue_put_back(&module->queue, &request->item);
     } else {
         sign_request_fail(request, module_error_code(reply->result),
