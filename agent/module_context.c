@@ -204,7 +204,12 @@ enum module_context module_context_start(struct module *module, const struct wor
         *ret_text = "out of memory";
         return MODULE_CONTEXT_FAILED;
     }
-    request->pin_token = (size_t)(known - module->tokens);
+    size_t place = (size_t)(known - module->tokens);
+    /* Another token may take the request over, but never the PIN. */
+    if (request->pin_module != module || request->pin_token != place)
+        request->pin_source = pin_source_free(request->pin_source);
+    request->pin_module = module;
+    request->pin_token = place;
     request->pin_is_kept = false;
     bool was_asked =
         request->pin_source && pin_source_get_state(request->pin_source) == PIN_SOURCE_READY;
