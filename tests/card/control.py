@@ -23,6 +23,8 @@ class Control:
             "status-words": lambda words: self.faults.set(status_words=words),
             "tries": self.tries, "make-new": self.card.make_new,
             "status": self.status,
+            "type": self.link.pad.type, "cancel": self.link.pad.cancel,
+            "wait-asked": lambda seconds: {"reached": self.link.pad.wait_asked(seconds)},
             "wait-signing": lambda seconds: {"reached": self.faults.wait_signing(seconds)},
             "wait-seen": lambda seconds: {"reached": self.link.wait_seen(seconds)},
             "wait-removed": lambda seconds: {"reached": self.link.wait_removed(seconds)},

@@ -11,8 +11,9 @@ import threading
 
 from .apdu import Assembler
 from .faults import Cut
+from .pad import Pad
 
-_POWER_UP, _POWER_DOWN, _RESET, _APDU = b"U", b"D", b"R", b"A"
+_POWER_UP, _POWER_DOWN, _RESET, _APDU, _KEYS = b"U", b"D", b"R", b"A", b"K"
 _MESSAGE_MAX = 1 + 65544
 
 
@@ -20,6 +21,7 @@ class Link:
     def __init__(self, card):
         self.card, self.faults = card, card.faults
         self.assembler = Assembler(card.execute)
+        self.pad = Pad(card.faults)
         self.changed = threading.Condition()
         self.socket = self.thread = None
         self.is_powered = False
@@ -101,6 +103,8 @@ class Link:
         if kind == _APDU:
             self.faults.before_command()
             link.sendall(_APDU + self.assembler.process(body))
+        elif kind == _KEYS:
+            link.sendall(_KEYS + self.pad.verify(body, self.assembler.process))
         elif kind in (_POWER_UP, _RESET):
             self._reset()
             link.sendall(kind + self.card.ATR)

@@ -48,9 +48,11 @@ GENERIC, YUBIKEY = "Test Reader", "Yubico YubiKey CCID"  # ykcs11 2.2 takes read
 
 START_DEADLINE = 20.0
 
-# /run is emptied because a machine without pcscd has no /run/pcscd to mount over.
+# /run is emptied because a machine without pcscd has no /run/pcscd to mount over. pcscd ends with
+# whoever started it, also when that one was killed.
 _NAMESPACE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-_ENTER = 'mount -t tmpfs none /run && mkdir /run/pcscd && mount --bind "$0" /run/pcscd && exec "$@"'
+_ENTER = 'mount -t tmpfs none /run && mkdir /run/pcscd && mount --bind "$0" /run/pcscd && ' \
+    'exec setpriv --pdeathsig KILL "$@"'
 
 
 def _library(name):
@@ -84,15 +86,18 @@ def _pcscd_options():
 
 
 class Pcscd:
-    """@readers: names. @polled: pcscd asks its readers every 400 ms, else it is told at once."""
+    """@readers: names. @polled: pcscd asks its readers every 400 ms, else it is told at once.
 
-    def __init__(self, readers=(GENERIC,), polled=False):
+    @keys: the readers have keys to type the PIN at, `card.type()`.
+    """
+
+    def __init__(self, readers=(GENERIC,), polled=False, keys=False):
         self.dir = Path(tempfile.mkdtemp(prefix="mtls-pcsc-"))
         self.dir.chmod(0o755)
         self.ipc = self.dir / "ipc"
         self.ipc.mkdir(mode=0o755)
         self.log_file = self.dir / "pcscd.log"
-        self.polled = polled
+        self.options = ("poll:" if polled else "") + ("keys:" if keys else "")
         self.process = None
         self.inserted = {}  # card by reader
         self.configure(readers)
@@ -102,9 +107,8 @@ class Pcscd:
     def configure(self, readers):
         """The readers that are plugged in from the next start on."""
         self.readers = list(readers)
-        how = "poll:" if self.polled else ""
         (self.dir / "reader.conf").write_text("".join(
-            f'FRIENDLYNAME "{name}"\nDEVICENAME /dev/null:{how}{self.socket(name)}\n'
+            f'FRIENDLYNAME "{name}"\nDEVICENAME /dev/null:{self.options}{self.socket(name)}\n'
             f"LIBPATH {DRIVER}\nCHANNELID {number}\n"
             for number, name in enumerate(self.readers, 1)))
 
@@ -346,6 +350,20 @@ class Card:
     def cut(self, command="sign"):
         """The card goes without an answer, at the next signature or at `any` next command."""
         self.request("cut", command)
+
+    def type(self, pin):
+        """A person types this at the reader's keys, which asked for it."""
+        self.wait_asked()
+        self.request("type", pin)
+
+    def cancel(self):
+        """A person presses the red key."""
+        self.wait_asked()
+        self.request("cancel")
+
+    def wait_asked(self):
+        """Until the reader wants a PIN from a person."""
+        self._wait("wait-asked")
 
     def status_words(self, word, count=1):
         """The next @count signatures fail so."""

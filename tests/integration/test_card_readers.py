@@ -15,11 +15,12 @@ class TestReaders(CardTest):
     def present(self, pcscd):
         return {reader for reader, state in pcscd.states().items() if state["present"]}
 
-    def sign(self, pcscd, card):
+    def sign(self, pcscd, card, login=None):
         message = card.dir / "message"
         message.write_bytes(bytes(32))
         return self.start_process(
-            "pkcs11-tool", "--module", card.module, "--login", "--pin", card.identity.pin, "--sign",
+            "pkcs11-tool", "--module", card.module, "--login",
+            *(["--pin", card.identity.pin] if login is None else login), "--sign",
             "--id", "01", "--mechanism", "ECDSA", "-i", message, "-o", card.dir / "signature",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", **pcscd.environment})
@@ -118,6 +119,37 @@ class TestReaders(CardTest):
         holder.communicate()
         poll_until(lambda: not pcscd.states()[GENERIC]["exclusive"], what="the card is free")
         pcscd.transmit(SELECT)
+
+
+class TestKeys(CardTest):
+    """PINs that are typed at the reader."""
+
+    def setUp(self):
+        self.the_pcscd = self.pcscd(keys=True)
+        self.the_card = self.card(self.the_pcscd)
+        self.the_card.insert()
+        self.signing = TestReaders.sign(self, self.the_pcscd, self.the_card, login=[])
+
+    def test_right_pin(self):
+        self.the_card.type(self.the_card.identity.pin)
+        self.assertEqual(self.signing.wait(5), 0)
+        self.assertEqual(self.the_card.status()["verifies"], 1)
+        self.assertEqual(self.the_card.status()["signatures"], 1)
+
+    def test_wrong_pin(self):
+        self.the_card.type("999999")
+        self.assertNotEqual(self.signing.wait(5), 0)
+        self.assertEqual(self.the_card.status()["tries"], 2)
+
+    def test_cancelled(self):
+        self.the_card.cancel()
+        self.assertNotEqual(self.signing.wait(5), 0)
+        self.assertEqual(self.the_card.status()["verifies"], 0)
+
+    def test_pulled_while_it_asks(self):
+        self.the_card.wait_asked()
+        self.the_card.remove()
+        self.assertNotEqual(self.signing.wait(5), 0)
 
 
 class TestPcscd(CardTest):

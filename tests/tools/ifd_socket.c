@@ -5,11 +5,14 @@
  * reader.conf: DEVICENAME /dev/null:PATH of the socket, LIBPATH this file. pcscd looks at what
  * stands before the first colon and refuses a device that does not exist. With
  * /dev/null:poll:PATH a reader has its presence asked every 400 ms, as simple drivers have;
- * without, pcscd hears of a change at once.
+ * without, pcscd hears of a change at once. /dev/null:keys:PATH has keys for the PIN (PC/SC part
+ * 10, FEATURE_VERIFY_PIN_DIRECT).
  */
 #include "ifd_socket_reader.h"
 
-#include <stdlib.h>
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #pragma GCC visibility push(default)
@@ -19,10 +22,13 @@
 
 #define READERS_MAX 16
 #define POLL_PREFIX "poll:"
+#define KEYS_PREFIX "keys:"
+#define VERIFY_CODE SCARD_CTL_CODE(3600) /* our own number for the feature */
 
 struct channel {
     bool used;
     bool is_polled; /* pcscd asks for presence itself */
+    bool has_keys;
     DWORD lun;
     struct reader reader;
     UCHAR atr[MAX_ATR_SIZE];
@@ -51,6 +57,17 @@ static void channel_set_used(struct channel *channel, bool used)
     (void)pthread_mutex_unlock(&channels_lock);
 }
 
+/* Whether @path begins with @prefix, which is taken off. */
+static bool take_prefix(const char **path, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (strncmp(*path, prefix, len) != 0)
+        return false;
+    *path += len;
+    return true;
+}
+
 /* pcscd creates channels one after the other. */
 RESPONSECODE IFDHCreateChannelByName(DWORD Lun, LPSTR DeviceName)
 {
@@ -61,9 +78,8 @@ RESPONSECODE IFDHCreateChannelByName(DWORD Lun, LPSTR DeviceName)
         return IFD_COMMUNICATION_ERROR;
     path++;
     *channel = (struct channel){.lun = Lun};
-    channel->is_polled = strncmp(path, POLL_PREFIX, strlen(POLL_PREFIX)) == 0;
-    if (channel->is_polled)
-        path += strlen(POLL_PREFIX);
+    channel->is_polled = take_prefix(&path, POLL_PREFIX);
+    channel->has_keys = take_prefix(&path, KEYS_PREFIX);
     if (reader_init(&channel->reader, path) != 0)
         return IFD_COMMUNICATION_ERROR;
     channel_set_used(channel, true);
@@ -219,17 +235,52 @@ RESPONSECODE IFDHTransmitToICC(DWORD Lun, SCARD_IO_HEADER SendPci, PUCHAR TxBuff
     return IFD_SUCCESS;
 }
 
-/* No display, no keys: a reader without features. */
+/* PC/SC part 10: which features there are, and the numbers to use them by. */
+static size_t write_features(PUCHAR buffer, DWORD size)
+{
+    PCSC_TLV_STRUCTURE feature = {
+        .tag = FEATURE_VERIFY_PIN_DIRECT, .length = sizeof(uint32_t), .value = htonl(VERIFY_CODE)};
+
+    if (size < sizeof(feature))
+        return 0;
+    (void)memcpy(buffer, &feature, sizeof(feature));
+    return sizeof(feature);
+}
+
+/* The PIN is typed and goes to the card without ever coming here. */
+static RESPONSECODE verify_with_keys(struct channel *channel, const UCHAR *request, DWORD size,
+                                     PUCHAR answer, DWORD answer_size, size_t *ret_len)
+{
+    const size_t head = offsetof(PIN_VERIFY_STRUCTURE, abData);
+    uint32_t len = 0;
+
+    if (size < head)
+        return IFD_COMMUNICATION_ERROR;
+    (void)memcpy(&len, request + offsetof(PIN_VERIFY_STRUCTURE, ulDataLength), sizeof(len));
+    if (len != size - head || reader_exchange(&channel->reader, READER_KEYS, request + head, len,
+                                              answer, answer_size, ret_len) != 0)
+        return IFD_COMMUNICATION_ERROR;
+    return IFD_SUCCESS;
+}
+
 RESPONSECODE IFDHControl(DWORD Lun, DWORD dwControlCode, PUCHAR TxBuffer, DWORD TxLength,
                          PUCHAR RxBuffer, DWORD RxLength, LPDWORD pdwBytesReturned)
 {
-    (void)Lun;
-    (void)dwControlCode;
-    (void)TxBuffer;
-    (void)TxLength;
-    (void)RxBuffer;
-    (void)RxLength;
+    struct channel *channel = channel_find(true, Lun);
+    RESPONSECODE code = IFD_SUCCESS;
+    size_t len = 0;
+
+    if (channel == NULL)
+        return IFD_NO_SUCH_DEVICE;
+    if (!channel->has_keys)
+        code = IFD_ERROR_NOT_SUPPORTED;
+    else if (dwControlCode == CM_IOCTL_GET_FEATURE_REQUEST)
+        len = write_features(RxBuffer, RxLength);
+    else if (dwControlCode == VERIFY_CODE)
+        code = verify_with_keys(channel, TxBuffer, TxLength, RxBuffer, RxLength, &len);
+    else
+        code = IFD_ERROR_NOT_SUPPORTED;
     if (pdwBytesReturned != NULL)
-        *pdwBytesReturned = 0;
-    return IFD_ERROR_NOT_SUPPORTED;
+        *pdwBytesReturned = len;
+    return code;
 }

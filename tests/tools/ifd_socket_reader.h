@@ -6,6 +6,9 @@
  *
  * Messages (SOCK_SEQPACKET, one send each): a kind, then bytes. READER_POWER_UP and READER_RESET
  * are answered with the ATR, READER_APDU with the response; READER_POWER_DOWN has no answer.
+ * READER_KEYS is a VERIFY without its PIN: the person types that at the reader, a part that the
+ * card's program plays, too. It is answered with the response, 6400 (nobody typed) or 6401
+ * (cancelled).
  */
 #ifndef MTLS_TESTS_IFD_SOCKET_READER_H
 #define MTLS_TESTS_IFD_SOCKET_READER_H
@@ -23,6 +26,7 @@ enum reader_kind {
     READER_POWER_DOWN = 'D',
     READER_RESET = 'R',
     READER_APDU = 'A',
+    READER_KEYS = 'K',
 };
 
 /* Positive answers of this module. */
