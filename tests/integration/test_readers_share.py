@@ -114,6 +114,16 @@ class TestRelease(ShareTest):
         self.wait_event(events, "inserted")
         self.assert_recovers(agent, card.keys["9a"])
 
+    def test_holder_is_seen_without_a_request(self):
+        """pcscd tells nobody when a program begins to use a card."""
+        pcscd = self.pcscd()
+        card = self.card(pcscd)
+        card.insert()
+        agent = self.serve(card.config(release="300ms"), env=pcscd.environment, keys=1)
+        self.released(agent)
+        self.hold(pcscd)
+        self.wait_reader(agent, GENERIC, ReaderState.EXCLUSIVE, 15)
+
     def test_use_keeps_it(self):
         pcscd = self.pcscd()
         card = self.card(pcscd)
