@@ -170,11 +170,16 @@ class TestTwoModules(ShareTest):
 
     def test_removal_and_insertion(self):
         agent = self.start()
+        label = agent.status().tokens[0].label
         events = self.subscribe(agent)
         self.the_card.remove()
         self.wait_event(events, "removed")
         self.assertEqual(agent.status().tokens, [])
         self.the_card.insert()
+        told = [events.event()]
+        while told[-1].text != "inserted" or told[-1].subject != label:
+            told.append(events.event())
+        self.assertNotIn("removed", [event.text for event in told])
         self.assert_recovers(agent, self.the_card.keys["9a"])
         poll_until(lambda: [t.module for t in agent.status().tokens] == ["first"] and
                    agent.status().tokens[0].text, what="once")

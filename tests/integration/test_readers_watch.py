@@ -73,6 +73,11 @@ class TestReaderWatch(ReadersTest):
         fds = os.listdir(f"/proc/{self.watch(agent)}/fd")
         self.assertLessEqual(len(fds), 10, fds)
 
+    def test_ends_in_order_with_the_agent(self):
+        agent = self.start()
+        self.watch(agent)
+        agent.stop()
+
     def test_by_hand(self):
         done = subprocess.run([Path(LIBEXECDIR) / "reader-watch"], capture_output=True, text=True,
                               timeout=10, check=False)
