@@ -612,9 +612,14 @@ static void agent_raise_limits(void)
 static void agent_on_readers(void *userdata)
 {
     struct agent *agent = userdata;
+    struct list *previous = NULL;
 
-    list_for_each_safe (link, &agent->modules)
+    /* From the end: while the first module still shows a card that is gone, those after it know
+     * that it was not through them. */
+    for (struct list *link = agent->modules.previous; link != &agent->modules; link = previous) {
+        previous = link->previous;
         module_readers_changed(list_entry(link, struct module, link));
+    }
 }
 
 static int agent_prepare(struct agent *agent, const char *config_file)

@@ -148,7 +148,7 @@ static void module_readers_tell_removed(struct module *module, const struct modu
     for (size_t i = 0; i < module->inventory->token_count; i++) {
         const struct worker_token *token = &module->inventory->tokens[i].info;
         char label[PROTOCOL_NAME_MAX];
-        if (!module_token_is_out(token, gone))
+        if (!module_token_is_out(token, gone) || module_readers_first(module, token))
             continue;
         log_info("%s: token \"%s\" was removed", module_get_name(module),
                  escape_text(token->label, label, sizeof(label)));
@@ -298,7 +298,7 @@ void module_readers_tell_new(struct module *module, const struct inventory *fres
             is_new = !wire_span_is_equal(old->label, token->label) ||
                      !wire_span_is_equal(old->serial, token->serial);
         }
-        if (is_new)
+        if (is_new && !module_readers_first(module, token))
             module_login_tell(module, token, "inserted");
     }
 }
@@ -445,7 +445,7 @@ static const struct module *module_find_first(const struct module *module,
     const struct reader *reader = module->uses_pcsc ? module_reader_of(module, token) : NULL;
     const struct module *first = NULL;
 
-    if (!reader || !reader->is_there)
+    if (!reader)
         return NULL;
     list_for_each (link, &module->agent->modules) {
         const struct module *other = list_entry(link, struct module, link);

@@ -5,6 +5,7 @@
  * 3; it only tells, is asked nothing, and may be killed at any moment.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -23,12 +24,22 @@
 /* Old libraries miss a reader that comes just before the wait; nothing else needs a second look. */
 #define WATCH_WAIT_FIRST_MS 1000u
 #define WATCH_WAIT_MS 60000u
+/* pcscd does not tell when a program begins to use a card. */
+#define WATCH_WAIT_CARD_MS 10000u
 
 struct watch {
     pid_t agent;
     struct wire_writer last; /* the report that the core has */
     int pause_ms;            /* before the next try to connect */
 };
+
+/* A core that ended before PR_SET_PDEATHSIG has closed its end. */
+static bool watch_is_orphan(void)
+{
+    struct pollfd item = {.fd = READER_FD_SOCKET};
+
+    return poll(&item, 1, 0) > 0 && (item.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
 
 static int watch_prepare(struct watch *watch)
 {
@@ -40,6 +51,8 @@ static int watch_prepare(struct watch *watch)
         r = harden_process();
     if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         r = -errno;
+    if (r == 0 && watch_is_orphan())
+        r = -EPIPE;
     if (r == 0 && close_range(READER_FD_SOCKET + 1, ~0u, 0) < 0)
         r = -errno;
     if (r)
@@ -114,6 +127,14 @@ static void watch_report_failure(struct watch *watch, LONG rv)
     watch_report(watch, &report);
 }
 
+static DWORD watch_limit(const struct reader_report *report)
+{
+    for (size_t i = 0; i < report->reader_count; i++)
+        if (report->readers[i].state != READER_STATE_EMPTY)
+            return WATCH_WAIT_CARD_MS;
+    return WATCH_WAIT_MS;
+}
+
 /* Follows the readers as long as pcscd serves us. Return: why it does not any more. */
 static LONG watch_follow(struct watch *watch)
 {
@@ -129,7 +150,7 @@ static LONG watch_follow(struct watch *watch)
         watch_report(watch, &report);
         watch->pause_ms = WATCH_PAUSE_FIRST_MS;
         rv = pcsc_wait(&pcsc, limit_ms);
-        limit_ms = rv == SCARD_E_TIMEOUT ? WATCH_WAIT_MS : WATCH_WAIT_FIRST_MS;
+        limit_ms = rv == SCARD_E_TIMEOUT ? watch_limit(&report) : WATCH_WAIT_FIRST_MS;
         if (rv == SCARD_E_TIMEOUT)
             rv = SCARD_S_SUCCESS;
     }

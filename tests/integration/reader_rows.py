@@ -74,9 +74,9 @@ class ReadersTest(CardTest):
     def reader(self, agent, name):
         return next((r for r in agent.status().readers if r.name.startswith(name)), None)
 
-    def wait_reader(self, agent, name, state):
+    def wait_reader(self, agent, name, state, deadline=wire.DEADLINE):
         return poll_until(lambda: (r := self.reader(agent, name)) and r.state == state and r,
-                          what=lambda: f"{name} {state.name}: {agent.status().readers}")
+                          deadline, lambda: f"{name} {state.name}: {agent.status().readers}")
 
 
 def any_token(config):

@@ -114,6 +114,16 @@ class TestRelease(ShareTest):
         self.wait_event(events, "inserted")
         self.assert_recovers(agent, card.keys["9a"])
 
+    def test_holder_is_seen_without_a_request(self):
+        """pcscd tells nobody when a program begins to use a card."""
+        pcscd = self.pcscd()
+        card = self.card(pcscd)
+        card.insert()
+        agent = self.serve(card.config(release="300ms"), env=pcscd.environment, keys=1)
+        self.released(agent)
+        self.hold(pcscd)
+        self.wait_reader(agent, GENERIC, ReaderState.EXCLUSIVE, 15)
+
     def test_use_keeps_it(self):
         pcscd = self.pcscd()
         card = self.card(pcscd)
@@ -160,11 +170,16 @@ class TestTwoModules(ShareTest):
 
     def test_removal_and_insertion(self):
         agent = self.start()
+        label = agent.status().tokens[0].label
         events = self.subscribe(agent)
         self.the_card.remove()
         self.wait_event(events, "removed")
         self.assertEqual(agent.status().tokens, [])
         self.the_card.insert()
+        told = [events.event()]
+        while told[-1].text != "inserted" or told[-1].subject != label:
+            told.append(events.event())
+        self.assertNotIn("removed", [event.text for event in told])
         self.assert_recovers(agent, self.the_card.keys["9a"])
         poll_until(lambda: [t.module for t in agent.status().tokens] == ["first"] and
                    agent.status().tokens[0].text, what="once")

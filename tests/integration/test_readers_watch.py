@@ -3,9 +3,10 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
-from harness import main, needs_root, poll_until
+from harness import LIBEXECDIR, main, needs_root, poll_until
 from pcsc import GENERIC
 from reader_rows import ReadersTest
 from wire import ReaderState
@@ -71,6 +72,17 @@ class TestReaderWatch(ReadersTest):
             self.assertRegex(status, r"(?m)^Seccomp:\t2$")
         fds = os.listdir(f"/proc/{self.watch(agent)}/fd")
         self.assertLessEqual(len(fds), 10, fds)
+
+    def test_ends_in_order_with_the_agent(self):
+        agent = self.start()
+        self.watch(agent)
+        agent.stop()
+
+    def test_by_hand(self):
+        done = subprocess.run([Path(LIBEXECDIR) / "reader-watch"], capture_output=True, text=True,
+                              timeout=10, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("not by hand", done.stderr)
 
     def test_ends_with_the_agent(self):
         agent = self.start()
