@@ -29,6 +29,9 @@ static enum pin_outcome module_login_get_outcome(const struct worker *worker,
 {
     if (reply->result == WORKER_OK)
         return PIN_OUTCOME_ACCEPTED;
+    /* Nothing was typed at the reader. */
+    if (worker->login_is_keypad && reply->result == WORKER_E_MODULE)
+        return PIN_OUTCOME_NOT_TRIED;
     return worker_may_have_tried_pin(worker) ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_NOT_TRIED;
 }
 

@@ -268,7 +268,11 @@ void module_prompt_handle_refusal(struct module *module, struct module_token *to
     if (may_ask_again && prompt->attempt < PROMPT_ATTEMPTS_MAX &&
         module_prompt_is_wanted(module, token) && module_prompt_ask(module, token, text) == 0)
         return;
-    if (may_ask_again)
+    /* Cancelled there, or not typed in time. */
+    bool is_keypad = token->flags & WORKER_TOKEN_PIN_PAD;
+    if (is_keypad && reply->result == WORKER_E_MODULE)
+        module_prompt_end_with_pause(module, token, "no PIN was typed at the reader");
+    else if (may_ask_again)
         module_prompt_end_with_pause(module, token, text);
     else
         module_prompt_end(module, token, module_prompt_code(reply->result), text);

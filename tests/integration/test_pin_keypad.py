@@ -16,11 +16,14 @@ def knows_keypads():
 
 @unittest.skipUnless(knows_keypads(), "p11fault.so has no `pinpad` rule")
 class KeypadTest(ContextTest):
-    def keypad(self, *rules, typed=None, token=None, **options):
-        """A token whose reader has a keypad, on which @typed is typed; without, its PIN."""
+    def keypad(self, *rules, typed=None, token=None, environment=True, **options):
+        """A token whose reader has a keypad, on which @typed is typed; without, its PIN; nothing
+        without @environment."""
         token = token or self.faulty_token()
         token.rules("pinpad", *rules)
         config, typed = token.config, token.pin if typed is None else typed
+        if not environment:
+            return self.locked(token, **options)
         token.config = lambda **some: config(**some).replace(
             "environment = P11FAULT_LOG",
             f"environment = P11FAULT_PIN={typed}\nenvironment = P11FAULT_LOG")
@@ -59,6 +62,16 @@ class TestLogin(KeypadTest):
         self.assertNotEqual(code, 0)
         self.assertIn("refused", said)
         self.assertLessEqual(token.calls("C_Login"), 3)
+
+    def test_nothing_is_typed(self):
+        """The reader gives up by itself, or its cancel key is pressed."""
+        token, agent = self.keypad(environment=False)
+        code, said = self.ask(agent)
+        self.assertNotEqual(code, 0)
+        self.assertIn("no PIN was typed", said)
+        code, said = self.ask(agent)
+        self.assertIn("a moment ago", said)
+        self.assertEqual(token.calls("C_Login"), 1)
 
     def test_person_who_takes_longer_than_a_call_may(self):
         """The module's deadline is 2 s; a person's is a minute."""
