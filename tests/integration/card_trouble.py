@@ -278,7 +278,7 @@ class TroubleRows(AgentOnCard):
     def test_request_that_waits_for_the_card(self):
         """There is a person who was told: it is signed when the card comes."""
         with self.trouble() as agent, agent.connect() as client, agent.connect() as person:
-            person.subscribe(wire.EVENT_WAITING)
+            person.subscribe(wire.WAITING)
             self.the_card.remove()
             self.wait_state(agent, KeyState.ABSENT)
             finish = self.ask(client)

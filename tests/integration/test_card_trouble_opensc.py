@@ -11,7 +11,7 @@ class TestOpensc(TroubleRows):
 
     def test_request_that_waits_for_pcscd(self):
         with self.trouble() as agent, agent.connect() as client, agent.connect() as person:
-            person.subscribe(wire.EVENT_WAITING)
+            person.subscribe(wire.WAITING)
             self.the_pcscd.kill()
             self.wait_readers_told(agent)
             finish = self.ask(client)
