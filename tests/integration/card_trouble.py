@@ -285,7 +285,7 @@ class TroubleRows(AgentOnCard):
             self.assertIn("put it in", self.told(person, agent))
             self.the_card.insert()
             self.assert_soon(finish)
-            self.assertEqual(person.event().text, "over")
+            self.assertEqual(person.event().text, "done")
 
     # ---- pcscd and the reader
 
