@@ -209,17 +209,30 @@ static bool module_card_has_come(const struct module *module, bool only_unseen)
     return false;
 }
 
+/* What the module says of its failure, and behind it what the readers show. */
+static void module_add_obstacle(struct module *module)
+{
+    const char *obstacle = module_readers_obstacle(module);
+    char own[PROTOCOL_TEXT_MAX];
+
+    if (!*obstacle || strstr(module->text, obstacle))
+        return;
+    (void)snprintf(own, sizeof(own), "%s", module->text);
+    /* Never a part of it: a character could be cut. */
+    if (own[0] && strlen(own) + strlen(obstacle) + 3 < sizeof(module->text))
+        module_set_text(module, "%s; %s", own, obstacle);
+    else
+        module_set_text(module, "%s", obstacle);
+}
+
 /* It fails again and again: says why, if the readers show it, and ends its pause when a card has
  * come. */
 static void module_readers_help_start(struct module *module)
 {
-    const char *obstacle = module_readers_obstacle(module);
-
     if (module->failures == 0 || module->is_failed ||
         module_first_worker(module, WORKER_STATE_READY))
         return;
-    if (*obstacle)
-        module_set_text(module, "%s", obstacle);
+    module_add_obstacle(module);
     if (module->worker_count == 0 && module_card_has_come(module, false)) {
         module->failures = 0;
         module_set_state(module, MODULE_STATE_STARTING);
@@ -283,9 +296,7 @@ void module_readers_note_failure(struct module *module)
     module->uses_pcsc = true;
     readers_want(module->agent->readers);
     readers_restart(module->agent->readers);
-    const char *obstacle = module_readers_obstacle(module);
-    if (*obstacle)
-        module_set_text(module, "%s", obstacle);
+    module_add_obstacle(module);
 }
 
 void module_readers_tell_new(struct module *module, const struct inventory *fresh)
