@@ -3,6 +3,6 @@
 
     python3 -m card --control SOCKET DIRECTORY
 
-runs one card out of a directory that `files` has written; it is in no reader until it is told to be.
+runs one card out of a directory that `files` has written; it is in no reader until told to be.
 Nothing here keeps a secret: it is for tests alone.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys of a reader that has some, and the person at them.
 
-PC/SC part 10: the reader gets a VERIFY without its PIN, has the PIN typed, and sends it to the card.
+PC/SC part 10: the reader gets a VERIFY without its PIN, has that typed, and sends it to the card.
 """
 
 from .faults import Cut

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BER-TLV as cards use it (ISO 7816-4 section 5.2.2): tags of up to three bytes, definite lengths."""
+"""BER-TLV as cards use it (ISO 7816-4 section 5.2.2): tags of few bytes, definite lengths."""
 
 
 def encode(tag, value=b""):

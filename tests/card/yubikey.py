@@ -44,7 +44,8 @@ class YubiKey(Piv):
         if command.p2 not in self.slots:
             return Response(Status.NO_REFERENCE)
         key = self.slots[command.p2][0]
-        policy = {SIGNATURE: _PIN_ALWAYS, CARD_AUTHENTICATION: _PIN_NEVER}.get(command.p2, _PIN_ONCE)
+        policy = {SIGNATURE: _PIN_ALWAYS,
+                  CARD_AUTHENTICATION: _PIN_NEVER}.get(command.p2, _PIN_ONCE)
         return Response(Status.OK, tlv.encode(0x01, bytes([key.algorithm])) +
                         tlv.encode(0x02, bytes([policy, _TOUCH_NEVER])) +
                         tlv.encode(0x03, bytes([_GENERATED])) + tlv.encode(0x04, key.public()))

@@ -70,7 +70,7 @@ class AgentOnCard(CardTest):
         return finish
 
     def wait_token(self, agent, state):
-        return poll_until(lambda: next((t for t in agent.status().tokens if t.state == state), None),
+        return poll_until(lambda: any(t.state == state for t in agent.status().tokens),
                           what=lambda: f"a token {state.name}\n{agent.log()}")
 
     def assert_recovers(self, agent, slot="9a", deadline=2.0):

@@ -67,7 +67,8 @@ class TroubleRows(AgentOnCard):
         @ready: how many keys there are at first.
         """
         agent = self.agent(
-            "[agent]\naudit = off\n" + self.the_card.config(uri=self.the_card.uri, workers=1, timeout="5s") +
+            "[agent]\naudit = off\n" +
+            self.the_card.config(uri=self.the_card.uri, workers=1, timeout="5s") +
             self.other_card.token_config("other") + self.spare_card.token_config("spare") +
             self.neighbour_token.config("neighbour"),
             env=self.the_pcscd.environment)
@@ -101,7 +102,8 @@ class TroubleRows(AgentOnCard):
         """Until the card's key is listed so."""
         def is_so():
             with agent.connect() as client:
-                return [key.state for key in client.keys() if key.hash == self.key().hash] == [state]
+                states = [key.state for key in client.keys() if key.hash == self.key().hash]
+            return states == [state]
         poll_until(is_so, RECOVERY, lambda: f"the key is {state.name}\n{agent.log()}")
 
     def wait_refused(self, agent, text):

@@ -8,7 +8,7 @@ from wire import TokenState
 
 class TestOpensc(CardRows):
     def test_key_that_wants_no_pin(self):
-        agent = self.serve(ready=False, pin="ask")  # unlike ykcs11, OpenSC shows the key all the same
+        agent = self.serve(ready=False, pin="ask")  # OpenSC shows the key before, ykcs11 does not
         self.wait_token(agent, TokenState.LOCKED)
         with agent.connect() as client:
             self.sign(client, "9e")

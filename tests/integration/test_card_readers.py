@@ -9,6 +9,7 @@ from pcsc import GENERIC, YUBIKEY, CardTest
 
 SELECT = "00a4040005a000000308"
 SECOND = "Second Reader"
+SHARING_VIOLATION = "SCardConnect: 0x8010000B"
 
 
 class TestReaders(CardTest):
@@ -114,7 +115,7 @@ class TestReaders(CardTest):
         self.addCleanup(holder.wait)
         self.addCleanup(holder.kill)
         self.assertTrue(pcscd.states()[GENERIC]["exclusive"])
-        with self.assertRaisesRegex(AssertionError, "SCardConnect: 0x8010000B"):  # sharing violation
+        with self.assertRaisesRegex(AssertionError, SHARING_VIOLATION):
             pcscd.transmit(SELECT)
         holder.communicate()
         poll_until(lambda: not pcscd.states()[GENERIC]["exclusive"], what="the card is free")
