@@ -104,12 +104,13 @@ static void module_context_fail(struct sign_request *request, enum protocol_erro
 static void module_context_changed(struct pin_source *source, void *userdata)
 {
     struct sign_request *request = userdata;
-    struct module *module = request->module;
-    struct module_token *known = &module->tokens[request->pin_token];
     char text[PROTOCOL_TEXT_MAX];
 
+    /* Later it may be with a worker, whose answer will tell, or with no module at all. */
     if (!request->waits_for_pin)
-        return; /* the worker's answer will tell */
+        return;
+    struct module *module = request->module;
+    struct module_token *known = &module->tokens[request->pin_token];
     if (pin_source_get_state(source) == PIN_SOURCE_READY) {
         if (request->pin_is_typed)
             module_prompt_tell_keypad(module, known);

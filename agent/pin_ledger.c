@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
 
 #define LEDGER_SIZE_MAX (256u * 1024u)
 #define LEDGER_ENTRIES_MAX 1024u
@@ -178,6 +179,12 @@ struct pin_ledger *pin_ledger_new(void)
     ledger->path = ledger_find_path();
     if (!ledger->path)
         return NULL;
+    /* It goes to ask-pin in a message, whose texts are UTF-8. */
+    if (!utf8_is_valid_text((const uint8_t *)ledger->path, strlen(ledger->path)) ||
+        strlen(ledger->path) > PIN_ARGUMENT_MAX) {
+        log_warning("no ledger of refused PINs is kept: its path is too long or not UTF-8");
+        ledger->path[0] = '\0';
+    }
     int r = ledger->path[0] ? ledger_read(ledger) : 0;
     if (r == -ENOMEM)
         return NULL;

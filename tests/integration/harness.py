@@ -398,6 +398,8 @@ class ServedTest(IntegrationTest):
         cls.the_agent = cls.class_agent(cls.the_token.config(**cls.MODULE_OPTIONS) + cls.SECTIONS,
                                         **cls.AGENT_OPTIONS)
         cls.the_agent.wait_keys(len(cls.KEYS))
+        # ask-pin ends by itself when it has written the ledger; descriptors are counted here
+        poll_until(lambda: not cls.the_agent.children("ask-pin"), what="ask-pin ended")
 
     @classmethod
     def tearDownClass(cls):

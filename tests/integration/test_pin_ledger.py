@@ -169,6 +169,14 @@ class TestFile(LedgerTest):
         agent.wait_for_log("ledger of refused PINs cannot be written")
         self.assertEqual(agent.log().count("cannot be written"), 1)
 
+    def test_place_whose_name_is_no_utf8(self):
+        token = self.faulty_token()
+        agent = self.serve(token, workers=1,
+                           agent_options={"env": {"XDG_STATE_HOME": f"{token.dir}/\udcff"}})
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])
+        self.assertIn("not UTF-8", agent.log())
+
     def test_something_in_the_way_holds_nothing_up(self):
         token = self.counting_token()
         token.set_pin_file(WRONG)

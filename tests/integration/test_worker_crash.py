@@ -25,6 +25,8 @@ class TestWorkerKilled(FaultTest):
 
     def idle_fd_count(self, agent):
         """Descriptors of the agent while it has one client alone."""
+        # ask-pin ends by itself when it has written the ledger
+        poll_until(lambda: not agent.children("ask-pin"), what="ask-pin ended")
         with agent.connect() as client:
             poll_until(lambda: client.status().connections == 1, what="one client")
             return agent.fd_count()
