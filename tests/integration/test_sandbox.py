@@ -174,7 +174,8 @@ class TestGoodModules(SandboxTest):
             with self.subTest(path.name):
                 agent = self.traced(f"[module cards]\npath = {path}\n")
                 agent.wait_for(lambda status: all(
-                    module.state == ModuleState.READY or "CKR_DEVICE_ERROR" in module.text
+                    module.state == ModuleState.READY or "CKR_DEVICE_ERROR" in module.text or
+                    "pcscd" in module.text
                     for module in status.modules), what=agent.log)
                 self.assert_nothing_was_refused(agent)
 
