@@ -10,6 +10,7 @@
 
 #include "agent/child_log.h"
 #include "agent/helper_process.h"
+#include "agent/packet.h"
 #include "common/escape.h"
 #include "common/frame.h"
 #include "common/log.h"
@@ -224,30 +225,6 @@ static int pin_source_handle_deadline(sd_event_source *timer, uint64_t usec, voi
     return 0;
 }
 
-static int pin_source_send(struct pin_source *source, const struct wire_writer *packet, int fd)
-{
-    struct iovec iov = {packet->data, packet->len};
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (fd >= 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = sizeof(control.space);
-        control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    }
-    for (;;) {
-        if (sendmsg(source->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-            return 0;
-        if (errno != EINTR)
-            return -errno;
-    }
-}
-
 static int pin_source_run(struct pin_source *source, sd_event *event)
 {
     static const char *const argv[] = {"ask-pin", NULL};
@@ -303,7 +280,7 @@ static int pin_source_ask(struct pin_source *source, const struct pin_ask *ask, 
 
     wire_writer_init(&packet, PIN_PACKET_MAX);
     int r = pin_ask_encode(&packet, ask);
-    return r ? r : pin_source_send(source, &packet, fd);
+    return r ? r : packet_send(source->fd, &packet, fd);
 }
 
 int pin_source_new(sd_event *event, const struct pin_ask *ask, int fd, pin_source_fn changed,
@@ -350,7 +327,7 @@ int pin_source_give(struct pin_source *source, const struct pin_record *record, 
         return -errno;
     _cleanup_close_ int read_fd = fds[0];
     _cleanup_close_ int write_fd = fds[1];
-    r = pin_source_send(source, &packet, write_fd);
+    r = packet_send(source->fd, &packet, write_fd);
     if (r)
         return r;
     *ret_fd = TAKE_FD(read_fd);
@@ -364,7 +341,7 @@ void pin_source_record(struct pin_source *source, const struct pin_record *recor
     wire_writer_init(&packet, PIN_PACKET_MAX);
     /* A process that is gone records nothing: what stands there is the more careful line. */
     if (source->fd >= 0 && pin_record_encode(&packet, PIN_RECORD, record) == 0)
-        (void)!pin_source_send(source, &packet, -1);
+        (void)!packet_send(source->fd, &packet, -1);
 }
 
 enum pin_source_state pin_source_get_state(const struct pin_source *source)

@@ -11,6 +11,7 @@
 
 #include "agent/child_log.h"
 #include "agent/helper_process.h"
+#include "agent/packet.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/frame.h"
@@ -482,31 +483,6 @@ int worker_spawn(sd_event *event, const char *name, char *const *environment,
     return 0;
 }
 
-/* Sends one packet, with a descriptor when @fd is not negative. */
-static int worker_send_packet(struct worker *worker, const struct wire_writer *packet, int fd)
-{
-    struct iovec iov = {packet->data, packet->len};
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (fd >= 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = sizeof(control.space);
-        control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    }
-    for (;;) {
-        if (sendmsg(worker->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-            return 0;
-        if (errno != EINTR)
-            return -errno;
-    }
-}
-
 int worker_send_load(struct worker *worker, const struct worker_load *load)
 {
     _cleanup_(cleanup_wire_writer) struct wire_writer packet;
@@ -514,7 +490,7 @@ int worker_send_load(struct worker *worker, const struct worker_load *load)
     wire_writer_init(&packet, WORKER_BUFFER_LEN);
     worker->hardware_threads = load->threads;
     int r = worker_load_encode(&packet, load);
-    return r ? r : worker_send_packet(worker, &packet, -1);
+    return r ? r : packet_send(worker->fd, &packet, -1);
 }
 
 int worker_send_discover(struct worker *worker)
@@ -523,7 +499,7 @@ int worker_send_discover(struct worker *worker)
 
     wire_writer_init(&packet, WORKER_BUFFER_LEN);
     int r = worker_empty_encode(&packet, WORKER_DISCOVER);
-    return r ? r : worker_send_packet(worker, &packet, -1);
+    return r ? r : packet_send(worker->fd, &packet, -1);
 }
 
 static void worker_begin_login(struct worker *worker, uint32_t token, bool is_logout)
@@ -550,7 +526,7 @@ int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum wo
     const struct worker_login login = {worker->login_seq, token, tries, is_keypad, timeout_ms};
     int r = worker_login_encode(&packet, &login);
     if (!r)
-        r = worker_send_packet(worker, &packet, pin_fd);
+        r = packet_send(worker->fd, &packet, pin_fd);
     if (r)
         worker->login_is_pending = false;
     return r;
@@ -567,7 +543,7 @@ int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_c
     const struct worker_set_pin set_pin = {worker->login_seq, token, change, timeout_ms};
     int r = worker_set_pin_encode(&packet, &set_pin);
     if (!r)
-        r = worker_send_packet(worker, &packet, pin_fd);
+        r = packet_send(worker->fd, &packet, pin_fd);
     if (r)
         worker->login_is_pending = false;
     return r;
@@ -582,7 +558,7 @@ int worker_send_logout(struct worker *worker, uint32_t token)
     const struct worker_logout logout = {worker->login_seq, token};
     int r = worker_logout_encode(&packet, &logout);
     if (!r)
-        r = worker_send_packet(worker, &packet, -1);
+        r = packet_send(worker->fd, &packet, -1);
     if (r)
         worker->login_is_pending = false;
     return r;
@@ -595,7 +571,7 @@ int worker_send_look(struct worker *worker)
     wire_writer_init(&packet, WORKER_BUFFER_LEN);
     int r = worker_empty_encode(&packet, WORKER_LOOK);
     if (!r)
-        r = worker_send_packet(worker, &packet, -1);
+        r = packet_send(worker->fd, &packet, -1);
     if (!r)
         worker->look_since_ms = clock_monotonic_ms();
     return r;
@@ -663,7 +639,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
     if (r)
         return r;
     atomic_store_explicit(&worker->ledger->slots[slot], WORKER_SLOT_QUEUED, memory_order_release);
-    r = worker_send_packet(worker, &packet, pin_fd);
+    r = packet_send(worker->fd, &packet, pin_fd);
     if (r)
         return r;
     worker->slots[slot].request = request;

@@ -9,25 +9,12 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "pkcs11/verify.h"
+
 #define PSS_TRAILER 0xbc
 #define PSS_ZEROS_LEN 8u
 
 DEFINE_CLEANUP(EVP_MD_CTX *, md_ctx, EVP_MD_CTX_free)
-
-static const EVP_MD *pss_digest(enum hash_id hash)
-{
-    switch (hash) {
-    case HASH_SHA256:
-        return EVP_sha256();
-    case HASH_SHA384:
-        return EVP_sha384();
-    case HASH_SHA512:
-        return EVP_sha512();
-    case HASH_NONE:
-        break;
-    }
-    return NULL;
-}
 
 /* H = Hash(eight zeros || digest || salt). */
 static bool pss_hash(EVP_MD_CTX *ctx, const EVP_MD *md, struct wire_span digest,
@@ -67,7 +54,7 @@ int pss_encode(enum hash_id hash, struct wire_span digest, struct wire_span salt
                uint8_t *ret_block)
 {
     _cleanup_(cleanup_md_ctx) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    const EVP_MD *md = pss_digest(hash);
+    const EVP_MD *md = verify_get_md(hash);
     size_t block_len = (bits + 7) / 8;
     /* One bit less than the modulus: with 8n + 1 bits that is a byte less, a zero in front. */
     unsigned int encoded_bits = bits > 0 ? bits - 1 : 0;

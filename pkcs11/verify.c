@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
-static const EVP_MD *verify_md(enum hash_id hash)
+const EVP_MD *verify_get_md(enum hash_id hash)
 {
     switch (hash) {
     case HASH_SHA256:
@@ -23,7 +23,7 @@ static const EVP_MD *verify_md(enum hash_id hash)
 
 static bool verify_set_padding(EVP_PKEY_CTX *ctx, const struct scheme *scheme)
 {
-    const EVP_MD *md = verify_md(scheme->hash);
+    const EVP_MD *md = verify_get_md(scheme->hash);
 
     switch (scheme->padding) {
     case PADDING_NONE:

@@ -22,6 +22,9 @@ struct verifier {
 
 void verifier_deinit(struct verifier *verifier);
 
+/** verify_get_md() - OpenSSL's name of a hash; NULL for HASH_NONE. */
+const EVP_MD *verify_get_md(enum hash_id hash);
+
 /**
  * verify_signature() - check a signature as it would be returned
  * @data:       the digest of the scheme's hash; Ed25519: the message
