@@ -194,11 +194,14 @@ class Pcscd:
         return None
 
     def swap(self, card, other):
-        """@other takes its place, with nothing in between but what pcscd must see."""
+        """@other takes its place, or it its own again, faster than any hand could do it."""
         reader = self.forget(card)
         self.inserted[reader] = other
+        if other is not card:  # it waits before the reader until there is room
+            other.insert_at(self.socket(reader))
         card.request("remove")
-        other.insert_at(self.socket(reader))
+        if other is card:
+            other.insert_at(self.socket(reader))
         other.wait_seen()
         self.wait_present(reader)
 

@@ -10,6 +10,7 @@ from harness import main
 from pcsc import GENERIC, YUBIKEY, CardTest
 
 KINDS = {"9a": "EC:prime256v1", "9c": "rsa:2048", "9d": "EC:secp384r1"}
+RSA_BLOCK = "7c8201068200" + "81820100" + "00" * 255 + "02"  # to be signed, for 2048 bits
 SELECT = "00a4040005a000000308"
 CK_ID = {"9a": "01", "9c": "02", "9d": "03"}
 
@@ -94,7 +95,7 @@ class TestCard(CardTest):
 
     def test_long_command_in_parts_and_at_once(self):
         verify = "0020008008" + b"123456\xff\xff".hex()
-        block = "7c8201068200" + "81820100" + "00" * 255 + "02"
+        block = RSA_BLOCK
         first, second = block[:510], block[510:]
         whole = self.the_pcscd.transmit(
             SELECT, verify, f"0087079c00{len(block) // 2:04x}{block}0000")[-1]
@@ -104,6 +105,17 @@ class TestCard(CardTest):
         self.assertEqual(parts[2].hex(), "9000")
         self.assertEqual(whole[-2:].hex(), "9000")
         self.assertEqual(parts[3][:-2] + parts[4], whole)
+
+    def test_key_that_wants_the_pin_directly_before(self):
+        verify = "0020008008" + b"123456\xff\xff".hex()
+        sign = f"0087079c00{len(RSA_BLOCK) // 2:04x}{RSA_BLOCK}0000"
+        answers = self.the_pcscd.transmit(SELECT, verify, sign, sign, verify, SELECT, sign)
+        self.assertEqual([answer[-2:].hex() for answer in answers],
+                         ["9000", "9000", "9000", "6982", "9000", "9000", "6982"])
+        once = "008711" "9a" "26" "7c24" "8200" "8120" + "11" * 32 + "00"
+        answers = self.the_pcscd.transmit(SELECT, once, verify, once, once)
+        self.assertEqual([answer[-2:].hex() for answer in answers],
+                         ["9000", "6982", "9000", "9000", "9000"])
 
     def test_pin_is_changed(self):
         self.assertFalse(self.pkcs15("--change-pin", "--pin", "111111", "--new-pin", "654321"))

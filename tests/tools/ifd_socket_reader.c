@@ -11,6 +11,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* pcscd does not act on the first one when it was about to take the power from the card. */
+#define ABSENCES 2
+
 static int listen_at(struct reader *reader)
 {
     (void)unlink(reader->address.sun_path);
@@ -66,6 +69,10 @@ static bool is_hung_up(int fd)
 
 bool reader_has_card(struct reader *reader)
 {
+    if (reader->absences > 0) {
+        reader->absences--;
+        return false;
+    }
     if (reader->link < 0) {
         reader->lost = false;
         reader->link = accept4(reader->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -78,6 +85,7 @@ bool reader_has_card(struct reader *reader)
     (void)close(reader->link);
     reader->link = -1;
     (void)pthread_mutex_unlock(&reader->lock);
+    reader->absences = ABSENCES - 1;
     return false;
 }
 
@@ -91,7 +99,7 @@ void reader_wait_change(struct reader *reader, int timeout_ms)
 
     uint64_t count;
 
-    if (reader->lost)
+    if (reader->lost || reader->absences > 0)
         return;
     if (poll(pollfds, 2, timeout_ms) > 0 && pollfds[1].revents != 0)
         (void)!read(reader->wake, &count, sizeof(count));

@@ -41,6 +41,7 @@ struct reader {
     int wake;             /* eventfd: readable when reader_wait_change() is to end */
     _Atomic int link;     /* the card, or -1 */
     atomic_bool lost;     /* the card in `link` has failed; pcscd has not been told yet */
+    atomic_uint absences; /* how often a card that went is still to be reported as absent */
     pthread_mutex_t lock; /* held for one request and its answer, and to close `link` */
 };
 
@@ -56,7 +57,7 @@ void reader_deinit(struct reader *reader);
 /**
  * reader_has_card() - is a card in the reader? Does not block unless an exchange is failing.
  *
- * A card that went is reported as absent once before another one is accepted: a fast swap is seen.
+ * A card that went is reported as absent before another one is accepted: a fast swap is seen.
  */
 bool reader_has_card(struct reader *reader);
 
