@@ -199,7 +199,7 @@ static void module_schedule(struct module *module)
         } else {
             module_set_state(module, MODULE_STATE_BACKOFF);
             module_settle(module);
-            module_flush(module, PROTOCOL_E_BUSY, module->text);
+            module_flush(module, module_down_code(module), module->text);
             module_fail_unlock(module, module->text);
         }
     }

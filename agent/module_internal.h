@@ -57,6 +57,9 @@ const struct inventory_key *module_choose_key(const struct module *module,
                                               const struct worker *worker,
                                               const struct sign_request *request);
 
+/** module_down_code() - its module cannot start: whether somebody can do something about it. */
+enum protocol_error_code module_down_code(const struct module *module);
+
 /** module_flush() - answer every waiting request with an error. */
 void module_flush(struct module *module, enum protocol_error_code code, const char *text);
 

@@ -130,6 +130,11 @@ static enum protocol_error_code module_refuse_absent(const struct module *module
     return PROTOCOL_E_TOKEN_GONE;
 }
 
+enum protocol_error_code module_down_code(const struct module *module)
+{
+    return *module_readers_obstacle(module) ? PROTOCOL_E_TOKEN_GONE : PROTOCOL_E_BUSY;
+}
+
 enum protocol_error_code module_admit(struct module *module, const struct keyring_key *key,
                                       const char **ret_text)
 {
@@ -150,7 +155,7 @@ enum protocol_error_code module_admit(struct module *module, const struct keyrin
         return 0;
     if (module->state == MODULE_STATE_BACKOFF || module->state == MODULE_STATE_FAILED) {
         *ret_text = module->text[0] ? module->text : "the token's module is being restarted";
-        return PROTOCOL_E_BUSY;
+        return module_down_code(module);
     }
     if (key->token->flags & WORKER_TOKEN_LOGGED_IN ||
         !(key->token->flags & WORKER_TOKEN_LOGIN_REQUIRED)) {
@@ -266,9 +271,9 @@ static void module_fail_unusable(struct module *module, struct sign_request *req
         return;
     }
     const char *obstacle = module_readers_obstacle(module);
-    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key%s%.600s",
+    (void)snprintf(text, sizeof(text), "token \"%s\" is gone, or no longer has this key: %.600s",
                    escape_cstring(request->token_label, label, sizeof(label)),
-                   *obstacle ? ": " : "", obstacle);
+                   *obstacle ? obstacle : "put it in");
     sign_request_give_back(request, PROTOCOL_E_TOKEN_GONE, text);
 }
 

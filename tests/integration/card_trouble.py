@@ -291,6 +291,16 @@ class TroubleRows(AgentOnCard):
 
     # ---- pcscd and the reader
 
+    def test_request_that_waits_for_pcscd(self):
+        with self.trouble() as agent, agent.connect() as client, agent.connect() as person:
+            person.subscribe(wire.WAITING)
+            self.the_pcscd.kill()
+            self.wait_readers_told(agent)
+            finish = self.ask(client)
+            self.assertIn("pcscd", self.told(person, agent))
+            self.the_pcscd.start()
+            self.assert_soon(finish)
+
     def test_pcscd_killed(self):
         with self.trouble() as agent:
             self.assert_recovers(agent)
@@ -305,7 +315,7 @@ class TroubleRows(AgentOnCard):
             finish = self.ask(client)
             self.the_card.wait_signing()
             self.the_pcscd.kill()
-            self.assert_lost(finish, (*GONE, Code.BUSY))  # BUSY: nothing was signed
+            self.assert_lost(finish, GONE)
             self.the_card.delay(0)
             self.the_pcscd.start()
             self.assert_recovers(agent)
