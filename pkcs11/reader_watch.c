@@ -31,6 +31,7 @@ struct watch {
     pid_t agent;
     struct wire_writer last; /* the report that the core has */
     int pause_ms;            /* before the next try to connect */
+    unsigned int refusals;   /* in a row */
 };
 
 /* A core that ended before PR_SET_PDEATHSIG has closed its end. */
@@ -106,6 +107,9 @@ static void watch_report_failure(struct watch *watch, LONG rv)
     struct reader_report report = {.service = watch_classify(rv)};
     char text[PROTOCOL_TEXT_MAX];
 
+    /* A connection that ends in the middle of a question looks like a refusal: pcscd that dies. */
+    if (report.service == READER_SERVICE_REFUSED && watch->refusals++ == 0)
+        report.service = READER_SERVICE_ABSENT;
     if (report.service == READER_SERVICE_ABSENT && !socket_is_there())
         (void)snprintf(text, sizeof(text),
                        "pcscd, which serves smart card readers, is not there (no %s): install it, "
@@ -144,6 +148,7 @@ static LONG watch_follow(struct watch *watch)
 
     if (rv != SCARD_S_SUCCESS)
         return rv;
+    watch->refusals = 0;
     while (rv == SCARD_S_SUCCESS && (rv = pcsc_look(&pcsc, watch->agent)) == SCARD_S_SUCCESS) {
         struct reader_report report;
         pcsc_fill_report(&pcsc, &report);
