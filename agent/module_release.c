@@ -68,8 +68,8 @@ static int module_handle_release(sd_event_source *source, uint64_t usec, void *u
 
 int module_release_init(struct module *module)
 {
-    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_MONOTONIC, UINT64_MAX, 0,
-                              module_handle_release, module);
+    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_MONOTONIC, UINT64_MAX,
+                              0, module_handle_release, module);
 
     if (r >= 0)
         r = sd_event_source_set_enabled(module->release, SD_EVENT_OFF);

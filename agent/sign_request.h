@@ -69,7 +69,8 @@ struct connection;
 int sign_request_start(struct connection *connection,
                        const struct protocol_sign *message) _must_check_;
 
-/** sign_request_set_token() - from now on it is this token that it waits for. Return: 0, or -ENOMEM. */
+/** sign_request_set_token() - from now on it is this token that it waits for. Return: 0, or
+ * -ENOMEM. */
 int sign_request_set_token(struct sign_request *request,
                            const struct worker_token *token) _must_check_;
 

@@ -106,7 +106,8 @@ void agent_tell_waiting(struct agent *agent, const char *key, const char *subjec
     waiting_tell(agent, reason);
     if (!before)
         return;
-    _cleanup_free_ char *was = strcmp(before->subject, subject) != 0 ? strdup(before->subject) : NULL;
+    _cleanup_free_ char *was =
+        strcmp(before->subject, subject) != 0 ? strdup(before->subject) : NULL;
     waiting_remove(&agent->waiting, before);
     if (was)
         waiting_tell_over(agent, was);

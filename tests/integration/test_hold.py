@@ -331,6 +331,28 @@ class TestSpare(IntegrationTest):
             for _ in range(4):
                 self.assert_signs(client, key)
 
+    def test_one_that_waits_for_its_pin_goes_before_one_that_fails(self):
+        key = self.same_key()
+        agent = self.agent(self.tokens[0].config(module="first", workers=1) +
+                           self.tokens[1].config(module="second", workers=1, pin="ask"))
+        agent.wait_for(lambda s: {t.label: t.state for t in s.tokens} ==
+                       {"first": wire.TokenState.READY, "second": wire.TokenState.LOCKED},
+                       what="both are there")
+        self.tokens[0].rules("C_Initialize crash")
+        agent.kill_workers()
+        agent.wait_for(lambda s: wire.ModuleState.BACKOFF in [m.state for m in s.modules] and
+                       [t.state for t in s.tokens if t.label == "second"] ==
+                       [wire.TokenState.LOCKED], what="the first fails")
+        watcher, client = self.connect(agent), self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        request = client.next_id()
+        client.send(wire.sign(request, key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                              tls_messages.certificate_verify()))
+        self.assertIn("mtls unlock 'second'", watcher.event().text)
+        with agent.connect() as person:
+            person.unlock(self.tokens[1].pin, "second")
+        self.assertIsInstance(client.wait(request), wire.SignReply)
+
     def test_one_name_for_two_tokens(self):
         keys = [token.key("work") for token in self.tokens]
         self.serve("[key vpn]\n" + "".join(
