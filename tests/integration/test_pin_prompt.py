@@ -309,6 +309,17 @@ class TestOfWhich(PromptTest):
 class TestRelease(PromptTest):
     """`release =` does not take a module away from under a person who is asked."""
 
+    def test_change_of_a_pin_takes_it_back(self):
+        """No token can be told now; but whoever tries again can have it."""
+        _, agent = self.locked(release="1s")
+        agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.RELEASED, what="released")
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.close(writer)
+        with agent.connect() as client:
+            self.assert_refused(wire.Code.BUSY, client.call, wire.set_pin, 1, "demo", fds=[reader])
+        agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.READY, what="it is back")
+
     def test_dialog_outlasts_the_limit(self):
         token, agent = self.locked(release="1s")
         agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.RELEASED, what="released")
