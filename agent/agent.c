@@ -139,29 +139,30 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
 
 /* It waits for its token: in no queue, and with no worker. */
 static bool agent_request_waits(const struct sign_request *request, const struct module *module,
-                                const char *label)
+                                const struct worker_token *token)
 {
     return !request->is_with_worker && !request->is_answered && !request->waits_for_pin &&
            (!request->module || request->module == module) &&
-           strcmp(request->token_label, label) == 0;
+           sign_request_is_for(request, token->label, token->serial);
 }
 
 bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
-                           const char *label)
+                           const struct worker_token *token)
 {
     list_for_each (link, &agent->sign_requests)
-        if (agent_request_waits(list_entry(link, struct sign_request, link), module, label))
+        if (agent_request_waits(list_entry(link, struct sign_request, link), module, token))
             return true;
     return false;
 }
 
-void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
-                       enum protocol_error_code code, const char *text)
+void agent_login_ended(struct agent *agent, const struct module *module,
+                       const struct worker_token *token, enum protocol_error_code code,
+                       const char *text)
 {
     list_for_each_safe (link, &agent->sign_requests) {
         struct sign_request *request = list_entry(link, struct sign_request, link);
         if (code && !fair_item_is_queued(&request->item) &&
-            agent_request_waits(request, module, label))
+            agent_request_waits(request, module, token))
             sign_request_fail(request, code, text);
     }
 }
@@ -737,8 +738,8 @@ struct agent *agent_free(struct agent *agent)
     /* Modules first: what is still in flight is answered before its connection ends. */
     list_for_each_safe (link, &agent->modules)
         (void)module_free(list_entry(link, struct module, link));
-    list_for_each_safe (link, &agent->connections)
-        (void)connection_free(list_entry(link, struct connection, link));
+    while (!list_is_empty(&agent->connections))
+        (void)connection_free(list_entry(agent->connections.next, struct connection, link));
     agent_free_retired(agent);
     agent->readers = readers_free(agent->readers);
     agent->notices = notice_board_free(agent->notices);

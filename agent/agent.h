@@ -132,17 +132,18 @@ void agent_keys_changed(struct agent *agent);
 
 /**
  * agent_login_is_wanted() - a sign request waits for a token to be opened
- * @label:      of the token
+ * @token:      its label and serial number; many cards have the same label
  */
 bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
-                           const char *label);
+                           const struct worker_token *token);
 
 /**
  * agent_login_ended() - a person was asked for a token's PIN
  * @code:       0: the token is open; else what those who wait for it are answered with
  */
-void agent_login_ended(struct agent *agent, const struct module *module, const char *label,
-                       enum protocol_error_code code, const char *text);
+void agent_login_ended(struct agent *agent, const struct module *module,
+                       const struct worker_token *token, enum protocol_error_code code,
+                       const char *text);
 
 /** agent_check_settled() - a module has had its first outcome. */
 void agent_check_settled(struct agent *agent);

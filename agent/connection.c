@@ -330,7 +330,8 @@ void connection_check_deadline(struct connection *connection, uint64_t now_ms)
         (is_idle && clock_is_over(now_ms, connection->active_ms, CONNECTION_IDLE_MS))) {
         log_debug("closed a connection of pid %d that was silent for too long",
                   (int)connection->peer->pid);
-        (void)connection_free(connection);
+        /* Freed later: what it waited for is told to others, who may end with that. */
+        agent_retire_connection(connection->agent, connection);
     }
 }
 

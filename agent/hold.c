@@ -73,15 +73,16 @@ static bool hold_is_possible(const struct sign_request *request, enum protocol_e
            !agent->is_stopping;
 }
 
-/* Another request waits for the same. */
-static bool hold_has_another(const struct sign_request *request, const char *reason)
+/* The first request but @except that waits for this; NULL: none does. */
+static const struct sign_request *hold_find(const struct agent *agent, const char *reason,
+                                            const struct sign_request *except)
 {
-    list_for_each (link, &request->agent->sign_requests) {
+    list_for_each (link, &agent->sign_requests) {
         const struct sign_request *other = list_entry(link, struct sign_request, link);
-        if (other != request && hold_is_held(other) && strcmp(other->hold.reason, reason) == 0)
-            return true;
+        if (other != except && hold_is_held(other) && strcmp(other->hold.reason, reason) == 0)
+            return other;
     }
-    return false;
+    return NULL;
 }
 
 /* Has the PIN asked for. False when nobody is asked, and nobody told who might come by himself. */
@@ -107,12 +108,14 @@ static bool hold_ask(const struct sign_request *request, const struct keyring_ke
 static int hold_take(struct sign_request *request, const struct keyring_key *key,
                      enum protocol_error_code code, const char *text)
 {
-    struct hold hold = {.code = code};
+    /* A module that gave it back during a look at all would only do so again. */
+    struct hold hold = {.code = code, .round = request->agent->hold_round};
 
     hold.until_ms = clock_monotonic_ms() + request->agent->config->wait_ms;
     hold.reason = hold_make_reason(key->token, code);
     hold.text = hold_make_text(request, text);
-    if (!hold.reason || !hold.text) {
+    /* It may be another token than the one that it came for. */
+    if (!hold.reason || !hold.text || sign_request_set_token(request, key->token)) {
         hold_clear(&hold);
         return -ENOMEM;
     }
@@ -133,7 +136,7 @@ bool hold_begin(struct sign_request *request, const struct keyring_key *key,
         return false;
     }
     log_info("%s", request->hold.text);
-    if (!hold_has_another(request, request->hold.reason))
+    if (!hold_find(request->agent, request->hold.reason, request))
         agent_tell_waiting(request->agent, request->hold.reason, request->key_name,
                            request->hold.text);
     agent_watch(request->agent);
@@ -144,8 +147,11 @@ void hold_end(struct sign_request *request)
 {
     if (!hold_is_held(request))
         return;
-    if (!hold_has_another(request, request->hold.reason))
-        agent_tell_waiting_over(request->agent, request->hold.reason, request->key_name);
+    /* The one that was named as waiting may be this; many may end at once, so not here. */
+    if (hold_find(request->agent, request->hold.reason, request))
+        hold_review_soon(request->agent);
+    else
+        agent_tell_waiting_over(request->agent, request->hold.reason);
     hold_clear(&request->hold);
 }
 
@@ -172,7 +178,6 @@ static void hold_change(struct sign_request *request, const struct keyring_key *
         return;
     }
     request->hold.until_ms = until_ms;
-    request->hold.round = request->agent->hold_round;
 }
 
 static void hold_review(struct sign_request *request)
@@ -203,6 +208,18 @@ static struct sign_request *hold_next(const struct agent *agent)
     return NULL;
 }
 
+/* What is told of each reason is what the first who waits for it says. */
+static void hold_tell_first(struct agent *agent)
+{
+    list_for_each (link, &agent->sign_requests) {
+        const struct sign_request *request = list_entry(link, struct sign_request, link);
+        const struct sign_request *first =
+            hold_is_held(request) ? hold_find(agent, request->hold.reason, NULL) : NULL;
+        if (first && first == request)
+            agent_tell_waiting(agent, request->hold.reason, request->key_name, request->hold.text);
+    }
+}
+
 static int hold_handle_review(sd_event_source *source, void *userdata)
 {
     struct agent *agent = userdata;
@@ -214,6 +231,7 @@ static int hold_handle_review(sd_event_source *source, void *userdata)
         request->hold.round = agent->hold_round;
         hold_review(request);
     }
+    hold_tell_first(agent);
     agent_free_retired(agent);
     return 0;
 }

@@ -266,9 +266,18 @@ const struct keyring_key *keyring_find_ready(const struct keyring *keyring,
 const struct keyring_key *keyring_find(const struct keyring *keyring,
                                        const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
-    const struct keyring_key *key = keyring_find_ready(keyring, hash, NULL);
+    const struct keyring_key *best = keyring_find_ready(keyring, hash, NULL);
+    const struct keyring_key *key = NULL;
+    size_t first = keyring_find_first(keyring, hash);
 
-    return key ? key : keyring_at(keyring, keyring_find_first(keyring, hash), hash);
+    if (best)
+        return best;
+    /* The states are numbered from the best on: one that waits for its PIN before one that fails.
+     */
+    for (size_t at = first; (key = keyring_at(keyring, at, hash)); at++)
+        if (!best || keyring_key_state(key) < keyring_key_state(best))
+            best = key;
+    return best;
 }
 
 enum key_state keyring_key_state(const struct keyring_key *key)

@@ -312,6 +312,7 @@ static int module_handle_restart(sd_event_source *source, uint64_t usec, void *u
     /* One at a time: software tokens lose objects while another process starts or logs in. The one
      * that is starting comes back here when it is done. */
     if (module->is_leaving || module->agent->is_stopping ||
+        module->state == MODULE_STATE_RELEASED ||
         module_first_worker(module, WORKER_STATE_LOADING) ||
         module_first_worker(module, WORKER_STATE_LOGIN))
         return 0;

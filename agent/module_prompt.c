@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_pin.h"
+#include "agent/module_release.h"
 #include "agent/pin_ledger.h"
 #include "agent/token_request.h"
 #include "common/clock.h"
@@ -67,8 +68,10 @@ static struct module_prompt *module_prompt_new(const struct prompt_context *cont
 
 static bool module_prompt_is_wanted(const struct module *module, const struct module_token *token)
 {
+    const struct worker_token id = module_token_get_id(token);
+
     return !list_is_empty(&token->prompt->waiters) ||
-           agent_login_is_wanted(module->agent, module, token->label);
+           agent_login_is_wanted(module->agent, module, &id);
 }
 
 /* ---- What the dialog says */
@@ -153,6 +156,7 @@ static int module_prompt_ask(struct module *module, struct module_token *token, 
 void module_prompt_end(struct module *module, struct module_token *token,
                        enum protocol_error_code code, const char *text)
 {
+    const struct worker_token id = module_token_get_id(token);
     struct module_prompt *prompt = TAKE_PTR(token->prompt);
     struct agent *agent = module->agent;
 
@@ -169,7 +173,7 @@ void module_prompt_end(struct module *module, struct module_token *token,
             token_request_succeed(request);
     }
     (void)module_prompt_free(prompt);
-    agent_login_ended(agent, module, token->label, code, text);
+    agent_login_ended(agent, module, &id, code, text);
 }
 
 /* No new dialog for a moment. */
@@ -391,6 +395,7 @@ enum protocol_error_code module_login_wait(struct module *module, const struct w
         free(waiter);
         return code;
     }
+    module_release_end(module);
     waiter->request = request;
     list_append(&module_login_find(module, token)->prompt->waiters, &waiter->link);
     return 0;

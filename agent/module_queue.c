@@ -247,24 +247,40 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     return true;
 }
 
-static const struct worker_token *module_find_token(const struct module *module, const char *label)
+static const struct worker_token *module_find_token(const struct module *module,
+                                                    const struct sign_request *request)
 {
     for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
         const struct worker_token *token = &module->inventory->tokens[i].info;
-        if (wire_span_is_equal(token->label, wire_span_from_text(label)))
+        if (sign_request_is_for(request, token->label, token->serial))
             return token;
     }
     return NULL;
 }
 
+/* The key is there, but can no more what it could when the request came. */
+static bool module_lacks_scheme(const struct module *module, const struct sign_request *request)
+{
+    uint32_t schemes[SCHEMES_MAX];
+    size_t count = module_list_schemes(module, request->key_hash, schemes);
+
+    return count > 0 && !scheme_list_has(schemes, count, request->scheme->code);
+}
+
 /* No worker can sign it now, and none is coming: says why. */
 static void module_fail_unusable(struct module *module, struct sign_request *request)
 {
-    const struct worker_token *token = module_find_token(module, request->token_label);
+    const struct worker_token *token = module_find_token(module, request);
     const char *locked_text = NULL;
     char text[PROTOCOL_TEXT_MAX];
     char label[256];
 
+    if (module_lacks_scheme(module, request)) {
+        sign_request_give_back(request, PROTOCOL_E_POLICY,
+                               "refused to sign: the token that has the key now cannot do the "
+                               "signature scheme");
+        return;
+    }
     if (token && module_token_state(module, token, NULL) != TOKEN_STATE_READY) {
         enum protocol_error_code code = module_refuse_locked(module, token, &locked_text);
         sign_request_give_back(request, code, locked_text);

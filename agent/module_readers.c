@@ -58,11 +58,10 @@ static uint64_t module_find_gone_calls(const struct worker *worker, const struct
     uint64_t calls = 0;
 
     for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++) {
-        const struct sign_request *request = worker->slots[i].request;
-        const struct inventory_key *key =
-            request ? inventory_find_key(worker->inventory, request->key_hash) : NULL;
         const struct inventory_token *token =
-            key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+            worker->slots[i].request
+                ? inventory_find_token(worker->inventory, worker->slots[i].token)
+                : NULL;
         if (token && module_token_is_out(&token->info, gone))
             calls |= UINT64_C(1) << i;
     }
@@ -153,6 +152,7 @@ static void module_readers_tell_removed(struct module *module, const struct modu
         log_info("%s: token \"%s\" was removed", module_get_name(module),
                  escape_text(token->label, label, sizeof(label)));
         module_login_tell(module, token, "removed");
+        module_login_removed(module, token);
     }
 }
 

@@ -22,8 +22,13 @@ static void module_release_arm_for(struct module *module, uint64_t wait_ms)
 
 static bool module_is_busy(const struct module *module)
 {
-    if (module->queue.count > 0 || module->login_worker || module->unlock_wait)
+    if (module->queue.count > 0 || module->login_worker || module->unlock_wait ||
+        module->context_request || !list_is_empty(&module->context_requests))
         return true;
+    /* A person is asked, or a PIN is on its way to a worker. */
+    for (size_t i = 0; i < module->token_count; i++)
+        if (module->tokens[i].pin || module->tokens[i].prompt)
+            return true;
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
         if (worker->in_flight > 0 || worker->state != WORKER_STATE_READY)
@@ -63,8 +68,8 @@ static int module_handle_release(sd_event_source *source, uint64_t usec, void *u
 
 int module_release_init(struct module *module)
 {
-    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_MONOTONIC, UINT64_MAX, 0,
-                              module_handle_release, module);
+    int r = sd_event_add_time(module->agent->event, &module->release, CLOCK_MONOTONIC, UINT64_MAX,
+                              0, module_handle_release, module);
 
     if (r >= 0)
         r = sd_event_source_set_enabled(module->release, SD_EVENT_OFF);

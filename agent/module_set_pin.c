@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/module_internal.h"
 #include "agent/module_pin.h"
+#include "agent/module_release.h"
 #include "agent/pin_ledger.h"
 #include "agent/token_request.h"
 #include "common/escape.h"
@@ -19,6 +20,7 @@ enum protocol_error_code module_set_pin(struct module *module, const struct work
     const struct worker_token *seen =
         worker ? module_find_in_worker(worker, token->label, token->serial) : NULL;
 
+    module_release_end(module);
     if (!worker) {
         *ret_text = module->text[0] ? module->text : "the token's module is starting; try again";
         return PROTOCOL_E_BUSY;

@@ -48,8 +48,33 @@ static void sign_request_free(struct sign_request *request)
     (void)peer_unref(request->peer);
     free(request->key_name);
     free(request->token_label);
+    free(request->token_serial);
     free(request->message);
     free(request);
+}
+
+int sign_request_set_token(struct sign_request *request, const struct worker_token *token)
+{
+    char *label = wire_span_to_text(token->label);
+    char *serial = wire_span_to_text(token->serial);
+
+    if (!label || !serial) {
+        free(label);
+        free(serial);
+        return -ENOMEM;
+    }
+    free(request->token_label);
+    free(request->token_serial);
+    request->token_label = label;
+    request->token_serial = serial;
+    return 0;
+}
+
+bool sign_request_is_for(const struct sign_request *request, struct wire_span label,
+                         struct wire_span serial)
+{
+    return wire_span_is_equal(wire_span_from_text(request->token_label), label) &&
+           wire_span_is_equal(wire_span_from_text(request->token_serial), serial);
 }
 
 struct wire_span sign_request_get_data(const struct sign_request *request)
@@ -142,7 +167,9 @@ void sign_request_expire(struct sign_request *request)
         if (fair_item_is_queued(&request->item))
             module_forget(request->module, request);
         sign_request_fail(request, PROTOCOL_E_TIMEOUT,
-                          "the token was not free within the time that the client gave");
+                          request->waits_for_pin
+                              ? "nobody gave the token's PIN within the time that the client gave"
+                              : "the token was not free within the time that the client gave");
         return;
     }
     /* Nobody waits for it any more: it is audited as what becomes of it. */
@@ -293,9 +320,9 @@ static int sign_request_new(struct connection *connection, const struct protocol
     request->key_bits = key->key->info.bits;
     memcpy(request->key_hash, key->hash, PROTOCOL_KEY_HASH_LEN);
     request->key_name = strdup(key->name);
-    request->token_label = wire_span_to_text(key->token->label);
-    int r = request->key_name && request->token_label ? sign_request_take_content(request, message)
-                                                      : -ENOMEM;
+    int r = request->key_name ? sign_request_set_token(request, key->token) : -ENOMEM;
+    if (!r)
+        r = sign_request_take_content(request, message);
     if (r) {
         sign_request_free(request);
         return r;

@@ -32,7 +32,8 @@ struct sign_request {
     uint8_t key_hash[PROTOCOL_KEY_HASH_LEN];
     unsigned int key_bits;
     char *key_name;
-    char *token_label;
+    char *token_label; /* of the token that it is meant for, or waits for */
+    char *token_serial;
     const struct scheme *scheme;
     uint32_t kind;
     uint64_t received_us;
@@ -40,7 +41,7 @@ struct sign_request {
     unsigned int attempts; /* how often it was with a worker */
     unsigned int moves;    /* how often a module gave it back */
     bool is_with_worker;
-    uint32_t worker_token; /* with an answer: the worker's number of the token that was asked */
+    uint32_t worker_token; /* the worker's number of the token that is, or was, asked */
     bool is_told;          /* that it may wait for a touch */
     bool is_answered;      /* the client has its reply, or left; only the audit line is due */
     /* Of an always-authenticate key; module_context.c. */
@@ -67,6 +68,15 @@ struct connection;
  */
 int sign_request_start(struct connection *connection,
                        const struct protocol_sign *message) _must_check_;
+
+/** sign_request_set_token() - from now on it is this token that it waits for. Return: 0, or
+ * -ENOMEM. */
+int sign_request_set_token(struct sign_request *request,
+                           const struct worker_token *token) _must_check_;
+
+/** sign_request_is_for() - it is meant for the token with this label and serial number. */
+bool sign_request_is_for(const struct sign_request *request, struct wire_span label,
+                         struct wire_span serial);
 
 /** sign_request_get_data() - what the worker is to sign: the digest, or the message. */
 struct wire_span sign_request_get_data(const struct sign_request *request);

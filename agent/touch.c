@@ -85,14 +85,14 @@ static uint64_t touch_limit_us(const struct touch_memory *memory,
     return key && TOUCH_SLACK(key->fastest_us) > TOUCH_US ? TOUCH_SLACK(key->fastest_us) : TOUCH_US;
 }
 
-static bool touch_is_hardware(const struct worker *worker, const struct sign_request *request)
+/* The token that has the request, if it is hardware; else NULL. Several may have the key. */
+static const struct worker_token *touch_find_hardware(const struct worker *worker,
+                                                      const struct sign_request *request)
 {
-    const struct inventory_key *key =
-        worker->inventory ? inventory_find_key(worker->inventory, request->key_hash) : NULL;
     const struct inventory_token *token =
-        key ? inventory_find_token(worker->inventory, key->info.token) : NULL;
+        worker->inventory ? inventory_find_token(worker->inventory, request->worker_token) : NULL;
 
-    return token && (token->info.flags & WORKER_TOKEN_HARDWARE);
+    return token && (token->info.flags & WORKER_TOKEN_HARDWARE) ? &token->info : NULL;
 }
 
 static void touch_name_reason(const struct sign_request *request,
@@ -101,7 +101,7 @@ static void touch_name_reason(const struct sign_request *request,
     (void)snprintf(reason, TOUCH_REASON_MAX, "touch %p", (const void *)request);
 }
 
-static void touch_tell(struct sign_request *request)
+static void touch_tell(struct sign_request *request, const struct worker_token *token)
 {
     const struct peer *peer = request->peer;
     char reason[TOUCH_REASON_MAX];
@@ -113,7 +113,7 @@ static void touch_tell(struct sign_request *request)
     if (peer->pid > 0)
         (void)snprintf(pid, sizeof(pid), " (pid %d)", (int)peer->pid);
     (void)snprintf(text, sizeof(text), "token \"%s\" may want a touch, for %s%s",
-                   escape_cstring(request->token_label, label, sizeof(label)),
+                   escape_text(token->label, label, sizeof(label)),
                    peer->exe ? escape_cstring(peer->exe, program, sizeof(program)) : "a program",
                    pid);
     touch_name_reason(request, reason);
@@ -128,10 +128,11 @@ static void touch_check_worker(struct agent *agent, const struct worker *worker,
     struct sign_request *request =
         worker->serves_hardware ? worker_get_signing(worker, &since_us) : NULL;
 
-    if (!request || request->is_told || now_us < since_us || !touch_is_hardware(worker, request))
+    if (!request || request->is_told || now_us < since_us)
         return;
-    if (now_us - since_us > touch_limit_us(&agent->touch, request->key_hash))
-        touch_tell(request);
+    const struct worker_token *token = touch_find_hardware(worker, request);
+    if (token && now_us - since_us > touch_limit_us(&agent->touch, request->key_hash))
+        touch_tell(request, token);
 }
 
 void touch_check(struct agent *agent)
@@ -148,7 +149,7 @@ void touch_check(struct agent *agent)
 void touch_note_reply(struct worker *worker, struct sign_request *request, bool was_signed)
 {
     touch_end(request);
-    if (was_signed && worker->serves_hardware && touch_is_hardware(worker, request))
+    if (was_signed && worker->serves_hardware && touch_find_hardware(worker, request))
         touch_remember(&request->agent->touch, request->key_hash, worker->taken_us);
 }
 
@@ -160,5 +161,5 @@ void touch_end(struct sign_request *request)
         return;
     request->is_told = false;
     touch_name_reason(request, reason);
-    agent_tell_waiting_over(request->agent, reason, request->key_name);
+    agent_tell_waiting_over(request->agent, reason);
 }

@@ -79,34 +79,9 @@ static void waiting_tell(struct agent *agent, const struct waiting_reason *reaso
     agent_broadcast(agent, EVENT_WAITING, reason->subject, reason->text);
 }
 
-void agent_tell_waiting(struct agent *agent, const char *key, const char *subject, const char *text)
+/* For subscribers: the key does not wait for this any more, but perhaps for something else. */
+static void waiting_tell_over(struct agent *agent, const char *subject)
 {
-    struct waiting_reason *reason = waiting_find(&agent->waiting, key);
-
-    if (!reason) {
-        if (agent->waiting.count < WAITING_COUNT_MAX)
-            reason = waiting_add(&agent->waiting, key, subject, text);
-        if (reason)
-            waiting_tell(agent, reason);
-        return;
-    }
-    char *copy = strcmp(reason->text, text) != 0 ? strdup(text) : NULL;
-    if (!copy)
-        return;
-    free(reason->text);
-    reason->text = copy;
-    waiting_tell(agent, reason);
-}
-
-void agent_tell_waiting_over(struct agent *agent, const char *key, const char *subject)
-{
-    struct waiting_reason *over = waiting_find(&agent->waiting, key);
-
-    if (!over)
-        return;
-    waiting_remove(&agent->waiting, over);
-    if (agent->notices)
-        (void)notice_close(agent->notices, key);
     list_for_each (link, &agent->waiting.reasons) {
         const struct waiting_reason *reason = list_entry(link, struct waiting_reason, link);
         if (strcmp(reason->subject, subject) != 0)
@@ -115,4 +90,39 @@ void agent_tell_waiting_over(struct agent *agent, const char *key, const char *s
         return;
     }
     agent_broadcast(agent, EVENT_WAITING, subject, "done");
+}
+
+void agent_tell_waiting(struct agent *agent, const char *key, const char *subject, const char *text)
+{
+    struct waiting_reason *reason = waiting_find(&agent->waiting, key);
+    struct waiting_reason *before = reason;
+
+    if (reason && strcmp(reason->subject, subject) == 0 && strcmp(reason->text, text) == 0)
+        return;
+    if (reason || agent->waiting.count < WAITING_COUNT_MAX)
+        reason = waiting_add(&agent->waiting, key, subject, text);
+    if (!reason)
+        return;
+    waiting_tell(agent, reason);
+    if (!before)
+        return;
+    _cleanup_free_ char *was =
+        strcmp(before->subject, subject) != 0 ? strdup(before->subject) : NULL;
+    waiting_remove(&agent->waiting, before);
+    if (was)
+        waiting_tell_over(agent, was);
+}
+
+void agent_tell_waiting_over(struct agent *agent, const char *key)
+{
+    struct waiting_reason *over = waiting_find(&agent->waiting, key);
+
+    if (!over)
+        return;
+    char *subject = TAKE_PTR(over->subject);
+    waiting_remove(&agent->waiting, over);
+    if (agent->notices)
+        (void)notice_close(agent->notices, key);
+    waiting_tell_over(agent, subject);
+    free(subject);
 }

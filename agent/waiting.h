@@ -29,19 +29,18 @@ void waiting_list_deinit(struct waiting_list *waiting);
  * @subject:    name of the key that waits, as people know it; unescaped
  * @text:       what is waited for, and for which program; escaped
  *
- * All are copied. The same reason with other words takes the place of the first, with the same
- * words nothing happens. Where memory is short nobody is told.
+ * All are copied. The same reason with other words, or for another key, takes the place of the
+ * first, with the same nothing happens. Where memory is short nobody is told.
  */
 void agent_tell_waiting(struct agent *agent, const char *key, const char *subject,
                         const char *text);
 
 /**
  * agent_tell_waiting_over() - the reason is gone
- * @subject:    as above
  *
  * Subscribers get "done", or the words of another reason for which the same key still waits. May be
  * called for a reason that was never told.
  */
-void agent_tell_waiting_over(struct agent *agent, const char *key, const char *subject);
+void agent_tell_waiting_over(struct agent *agent, const char *key);
 
 #endif

@@ -193,7 +193,6 @@ static int worker_handle_sign_reply(struct worker *worker, struct wire_span body
         worker_note_service(worker,
                             (now_us - worker->slots[slot].sent_us) /
                                 ((worker->in_flight + worker->threads - 1) / worker->threads));
-    request->worker_token = worker->slots[slot].token;
     worker->taken_us = now_us - worker_began_us(worker, slot);
     worker->replied_us = now_us;
     worker->slots[slot].request = NULL;
@@ -645,6 +644,7 @@ int worker_send_sign(struct worker *worker, struct sign_request *request,
     worker->slots[slot].request = request;
     worker->slots[slot].seq = seq;
     worker->slots[slot].token = key->info.token;
+    request->worker_token = key->info.token;
     worker->slots[slot].sent_us = clock_monotonic_us();
     worker->in_flight++;
     return 0;

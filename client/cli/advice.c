@@ -111,9 +111,9 @@ static void advice_on_token(const struct advice *advice, const struct mtls_agent
         break;
     case MTLS_AGENT_TOKEN_PIN_BLOCKED:
         advice_say(advice,
-                   "The PIN of token %s is blocked: %s. Unblock it with its PUK and the tool of "
-                   "its maker, e.g. pkcs15-tool --unblock-pin",
-                   token->label, advice_text(token->text, "too many wrong PINs were given", text));
+                   "The PIN of token %s is blocked: %s. With its PUK, run: mtls pin unblock %.*s",
+                   token->label, advice_text(token->text, "too many wrong PINs were given", text),
+                   len, quoted);
         break;
     default:
         break;

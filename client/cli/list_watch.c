@@ -105,7 +105,9 @@ static int watch_tell_text(const struct watch *watch, const char *event, const c
     if (watch->as_json)
         watch_put_json(&out, event, NULL, subject, text);
     else
-        cli_put_line(&out, "%s  %s", watch_time(now), text);
+        /* "done" alone would not say with what. */
+        cli_put_line(&out, "%s  %s%s%s", watch_time(now), strcmp(text, "done") == 0 ? subject : "",
+                     strcmp(text, "done") == 0 ? ": " : "", text);
     return watch_print(&out);
 }
 

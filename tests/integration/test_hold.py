@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -80,6 +81,52 @@ class TestAbsentToken(HoldTest):
         token.rules()
         self.assert_signed(client, request, token.keys["work"])
         self.assertEqual(watcher.event().text, "done")
+
+    def test_what_is_told_is_of_who_still_waits(self):
+        """Two keys of one token: each that was told of is over in the end."""
+        token = self.faulty_token(keys={"work": "EC:prime256v1", "home": "EC:prime256v1"})
+        agent = self.serve(token, workers=1)
+        self.take_out(agent, token)
+        watcher = self.watcher(agent)
+        first, second = agent.connect(), self.connect(agent)
+        self.ask(first, token.keys["work"])
+        self.assertEqual(watcher.event().subject, "work")
+        request = self.ask(second, token.keys["home"])
+        self.wait_queued(agent, 2)
+        first.close()
+        events = [watcher.event(), watcher.event()]
+        self.assertEqual({(e.subject, e.text == "done") for e in events},
+                         {("work", True), ("home", False)})
+        token.rules()
+        self.assert_signed(second, request, token.keys["home"])
+        event = watcher.event()
+        self.assertEqual((event.subject, event.text), ("home", "done"))
+
+    def test_who_waits_and_who_is_told_end_together(self):
+        """The one is closed for its half frame, which tells the other, which takes nothing more."""
+        token, agent = self.absent()
+        waiter = self.connect(agent)
+        watchers = [self.watcher(agent) for _ in range(3)]
+        self.ask(waiter, token.keys["work"])
+        for watcher in watchers:
+            watcher.event()
+            watcher.socket.shutdown(socket.SHUT_RD)
+        waiter.socket.sendall(wire.status(99)[:3])
+        agent.wait_for(lambda s: s.connections == 1, deadline=20, what="all are closed")
+        token.rules()
+        agent.wait_keys(1)
+
+    def test_token_that_comes_back_with_less_is_refused(self):
+        token = self.faulty_token(keys={"work": "rsa:2048"})
+        agent = self.serve(token, workers=1)
+        self.take_out(agent, token)
+        self.watcher(agent)
+        client = self.connect(agent)
+        request = self.ask(client, token.keys["work"], scheme=wire.RSA_PSS_SHA256)
+        self.wait_queued(agent, 1)
+        token.rules("no-mechanism d", "no-mechanism 3")  # neither PSS nor raw RSA
+        text = self.assert_error(client, request, Code.POLICY)
+        self.assertIn("cannot do the signature scheme", text)
 
     def test_many_wait_for_one_token_and_it_is_told_once(self):
         token, agent = self.absent()
@@ -284,6 +331,28 @@ class TestSpare(IntegrationTest):
             for _ in range(4):
                 self.assert_signs(client, key)
 
+    def test_one_that_waits_for_its_pin_goes_before_one_that_fails(self):
+        key = self.same_key()
+        agent = self.agent(self.tokens[0].config(module="first", workers=1) +
+                           self.tokens[1].config(module="second", workers=1, pin="ask"))
+        agent.wait_for(lambda s: {t.label: t.state for t in s.tokens} ==
+                       {"first": wire.TokenState.READY, "second": wire.TokenState.LOCKED},
+                       what="both are there")
+        self.tokens[0].rules("C_Initialize crash")
+        agent.kill_workers()
+        agent.wait_for(lambda s: wire.ModuleState.BACKOFF in [m.state for m in s.modules] and
+                       [t.state for t in s.tokens if t.label == "second"] ==
+                       [wire.TokenState.LOCKED], what="the first fails")
+        watcher, client = self.connect(agent), self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        request = client.next_id()
+        client.send(wire.sign(request, key.hash, wire.ECDSA_SHA256, Kind.TLS13,
+                              tls_messages.certificate_verify()))
+        self.assertIn("mtls unlock 'second'", watcher.event().text)
+        with agent.connect() as person:
+            person.unlock(self.tokens[1].pin, "second")
+        self.assertIsInstance(client.wait(request), wire.SignReply)
+
     def test_one_name_for_two_tokens(self):
         keys = [token.key("work") for token in self.tokens]
         self.serve("[key vpn]\n" + "".join(
@@ -335,7 +404,7 @@ class TestWatch(HoldTest):
         self.assertIn("waits to use key work", self.line())
         token.rules()
         lines = {self.line()[10:] for _ in range(2)}
-        self.assertEqual(lines, {"done", "work: ready (token demo)"})
+        self.assertEqual(lines, {"work: done", "work: ready (token demo)"})
         self.assert_signed(client, request, token.keys["work"])
 
     def test_json_and_an_agent_that_is_restarted(self):

@@ -5,13 +5,14 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import time
 import unittest
 
 import harness
 import wire
 from fake_pinentry import Pinentry
-from faults import main
+from faults import FaultyToken, main
 from harness import MTLS_BIN, OTHER_UID, needs_root, poll_until
 from prompts import DISPLAY, PromptTest, is_gone
 from wire import TokenState
@@ -237,6 +238,99 @@ class TestOnePrompt(PromptTest):
         (dialog,) = self.wait_dialogs(1)
         agent.stop()
         poll_until(lambda: is_gone(dialog["pid"]), what="the dialog closed")
+
+
+class TestOfWhich(PromptTest):
+    """Tokens that are each other's spares, or have the same label, as many cards do."""
+
+    def two(self, *labels, same_key=False):
+        tokens = [FaultyToken(label=label) for label in labels]
+        for token in tokens:
+            self.addCleanup(token.remove)
+        for token in tokens:
+            token.import_key("work", copy_of=tokens[0] if same_key and token != tokens[0] else None)
+        self.pinentry = Pinentry(tokens[0].dir / "prompts")
+        text = f"[agent]\npinentry = {self.pinentry.program}\n"
+        for number, token in enumerate(tokens):
+            config = token.config(module=f"module{number}", workers=1,
+                                  pin="ask" if number == 1 else None)
+            text += config.replace(f"pkcs11:token={token.label}", f"pkcs11:serial={token.serial}")
+        agent = self.agent(text)
+        agent.wait_for(lambda s: {(t.serial, t.state) for t in s.tokens} ==
+                       {(tokens[0].serial, TokenState.READY), (tokens[1].serial, TokenState.LOCKED)},
+                       what="the first is open")
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        return agent, tokens
+
+    def take_out(self, agent, *tokens):
+        for token in tokens:
+            token.rules("removed")
+        agent.kill_workers()
+        serials = [token.serial for token in tokens]
+        agent.wait_for(lambda s: not [t for t in s.tokens if t.serial in serials], what="are out")
+
+    def start_signing(self, agent, token):
+        return self.start_process(
+            MTLS_BIN, "test", f"pkcs11:serial={token.serial}", text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            env={"PATH": "/usr/bin:/bin", "MTLS_AGENT_SOCK": str(agent.socket), **DISPLAY})
+
+    def assert_signed(self, process):
+        said = process.communicate(timeout=30)[0]
+        self.assertEqual(process.returncode, 0, said)
+
+    def test_spare_that_came_instead_is_asked_for(self):
+        agent, tokens = self.two("first", "second", same_key=True)
+        self.take_out(agent, *tokens)
+        signing = self.start_signing(agent, tokens[0])
+        agent.wait_for(lambda s: s.queued == 1, what="it waits for its token")
+        go = tokens[0].dir / "go"
+        self.pinentry.answer(f"wait {go} {tokens[1].pin}")
+        tokens[1].rules()
+        (dialog,) = self.wait_dialogs(1)
+        self.assertIn('"second"', dialog["SETDESC"])
+        time.sleep(1)  # a dialog that nobody wants is closed within this
+        go.touch()
+        self.assert_signed(signing)
+
+    def test_answer_is_for_the_token_that_was_asked_for_alone(self):
+        agent, tokens = self.two("demo", "demo")
+        self.take_out(agent, tokens[0])
+        absent = self.start_signing(agent, tokens[0])
+        agent.wait_for(lambda s: s.queued == 1, what="it waits for its token")
+        self.pinentry.answer("cancel")
+        locked = self.start_signing(agent, tokens[1])
+        self.assertIn("cancelled", locked.communicate(timeout=30)[0])
+        tokens[0].rules()
+        self.assert_signed(absent)
+
+
+class TestRelease(PromptTest):
+    """`release =` does not take a module away from under a person who is asked."""
+
+    def test_change_of_a_pin_takes_it_back(self):
+        """No token can be told now; but whoever tries again can have it."""
+        _, agent = self.locked(release="1s")
+        agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.RELEASED, what="released")
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.close(writer)
+        with agent.connect() as client:
+            self.assert_refused(wire.Code.BUSY, client.call, wire.set_pin, 1, "demo", fds=[reader])
+        agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.READY, what="it is back")
+
+    def test_dialog_outlasts_the_limit(self):
+        token, agent = self.locked(release="1s")
+        agent.wait_for(lambda s: s.modules[0].state == wire.ModuleState.RELEASED, what="released")
+        go = token.dir / "go"
+        self.pinentry.answer(f"wait {go} {token.pin}")
+        asking = self.start_asking(agent)
+        self.wait_dialogs(1)
+        time.sleep(2)  # longer than the limit
+        go.touch()
+        said = asking.communicate(timeout=20)[0]
+        self.assertEqual(asking.returncode, 0, said)
 
 
 class TestNoAnswer(PromptTest):

@@ -94,6 +94,20 @@ class TestTwins(FaultTest):
                 self.assert_signs(client, token.keys["work"])
         self.assertEqual(token.signed(), [4, 4])
 
+    def test_touch_is_asked_of_the_token_that_signs(self):
+        token, agent = self.twins()
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        named = set()
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])  # it can be quick
+            token.rules("hardware", "C_Sign delay 1500")
+            for _ in range(2):
+                self.assert_signs(client, token.keys["work"])
+                named.add(watcher.event().text.split('"')[1])
+                self.assertEqual(watcher.event().text, "done")
+        self.assertEqual(named, {"demo", "other"})
+
     def test_key_of_a_locked_token_signs_on_the_other(self):
         token, agent = self.twins()
         self.mtls(agent, "lock", "demo")
