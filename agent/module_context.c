@@ -271,13 +271,18 @@ void module_context_note(struct module *module, const struct worker_token *token
                                     : request->pin_source;
     char text[PROTOCOL_TEXT_MAX / 2];
 
+    /* The next dialog tells of the tries that are left now. */
+    if (known && (is_refused || reply->result == WORKER_E_REFUSED))
+        known->flags = reply->token_flags;
     if (!known || !source || (!is_refused && reply->result != WORKER_OK))
         return;
     bool is_by_person = request->pin_is_kept || request->pin_tries != WORKER_TRIES_SAFE;
     pin_source_read(source);
     module_context_record(module, token, source, is_by_person, is_refused);
-    if (!is_refused)
+    if (!is_refused) {
+        known->flags &= ~(uint32_t)(WORKER_TOKEN_PIN_COUNT_LOW | WORKER_TOKEN_PIN_FINAL_TRY);
         return;
+    }
     if (request->pin_is_kept)
         module_keep_drop(known, "the token did not take it for a signature");
     else if (!is_by_person)
