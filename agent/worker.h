@@ -189,7 +189,8 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
  */
 struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *ret_since_us);
 
-/** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login. */
+/** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login, and
+ * the token is not known to have taken the PIN. */
 bool worker_may_have_tried_pin(const struct worker *worker);
 
 /**

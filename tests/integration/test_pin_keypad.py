@@ -86,6 +86,19 @@ class TestSignature(KeypadTest):
         self.assertEqual(token.calls("C_Login"), 3)
         self.assertEqual(self.pinentry.dialogs, [])
 
+    def test_other_requests_wait_for_who_types(self):
+        """A token has one lock, and the module's deadline is shorter than a person's."""
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.key("consent", always_auth=True)
+        token, agent = self.keypad("hardware", "pinpad-wait 3500", token=token)
+        self.assertEqual(self.ask(agent)[0], 0)
+        program = self.start_signing(agent, token.keys["consent"])
+        token.wait_calls("C_Login", 2)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["plain"])
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+        self.assertEqual(self.module(agent).restarts, 0)
+
 
 if __name__ == "__main__":
     main()
