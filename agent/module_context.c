@@ -289,6 +289,19 @@ void module_context_note(struct module *module, const struct worker_token *token
         module_login_note_context(module, token, escape_text(reply->text, text, sizeof(text)));
 }
 
+const char *module_context_text(struct sign_request *request, const struct worker_reply *reply,
+                                char text[static PROTOCOL_TEXT_MAX])
+{
+    /* It said why before the worker saw the end of the pipe. */
+    if (reply->result == WORKER_E_PIN_SOURCE && request->pin_source) {
+        pin_source_read(request->pin_source);
+        (void)snprintf(text, PROTOCOL_TEXT_MAX, "%s", pin_source_text(request->pin_source));
+        if (*text)
+            return text;
+    }
+    return escape_text(reply->text, text, PROTOCOL_TEXT_MAX);
+}
+
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text)
 {
     struct sign_request *asked = module->context_request;
