@@ -284,8 +284,11 @@ bool module_prompt_check(struct module *module, uint64_t now_ms)
         if (!token->prompt)
             continue;
         is_busy = true;
-        if (token->pin && token->pin->kind != MODULE_PIN_RELAY && token->pin != module->login_pin &&
-            !module_pin_is_ready(token->pin) && !module_prompt_is_wanted(module, token))
+        /* A source was asked when it began, of a configuration that is not ours any more. */
+        if (!token->pin)
+            module_prompt_cancel(module, token, "the configuration was changed");
+        else if (token->pin->kind != MODULE_PIN_RELAY && token->pin != module->login_pin &&
+                 !module_pin_is_ready(token->pin) && !module_prompt_is_wanted(module, token))
             module_prompt_cancel(module, token, "nobody waits for it any more");
     }
     return is_busy;
