@@ -753,15 +753,18 @@ static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64
 {
     const struct sign_request *request = worker->slots[slot].request;
     uint64_t allowed_ms = timeout_ms;
+    uint64_t since_ms = worker->slots[slot].sent_us / 1000;
 
     if (!request)
         return false;
     /* An always-authenticate key first waits for its PIN. */
-    if (worker_is_typed_at(worker) ||
+    if (request->pin_is_typed ||
         (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
                                                      memory_order_acquire) == WORKER_SLOT_QUEUED))
         allowed_ms += pin_timeout_ms;
-    return clock_is_over(now_ms, worker->slots[slot].sent_us / 1000, allowed_ms);
+    else if (since_ms < worker->typed_ms)
+        since_ms = worker->typed_ms;
+    return clock_is_over(now_ms, since_ms, allowed_ms);
 }
 
 bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
@@ -773,7 +776,10 @@ bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
     if (worker->state == WORKER_STATE_LOADING &&
         clock_is_over(now_ms, worker->state_since_ms, timeout_ms))
         return true;
-    if (worker->look_since_ms > 0 && clock_is_over(now_ms, worker->look_since_ms, timeout_ms))
+    if (worker_is_typed_at(worker))
+        worker->typed_ms = now_ms;
+    if (worker->look_since_ms > 0 && clock_is_over(now_ms, worker->look_since_ms, timeout_ms) &&
+        clock_is_over(now_ms, worker->typed_ms, timeout_ms))
         return true;
     if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))
         return true;

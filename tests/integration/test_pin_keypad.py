@@ -60,6 +60,14 @@ class TestLogin(KeypadTest):
         self.assertIn("refused", said)
         self.assertLessEqual(token.calls("C_Login"), 3)
 
+    def test_last_try_is_not_asked_for_at_once(self):
+        """The reader would just ask again; who waits is told, and asks for it."""
+        token, agent = self.keypad(f"pin-tries {self.TRIES}", typed="0000")
+        code, said = self.ask(agent)
+        self.assertNotEqual(code, 0)
+        self.assertIn("one last try is left", said)
+        self.assertEqual(token.tries_left(), 1)
+
     def test_person_who_takes_longer_than_a_call_may(self):
         """The module's deadline is 2 s; a person's is a minute."""
         token, agent = self.keypad("pinpad-wait 3500")
