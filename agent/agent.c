@@ -17,6 +17,7 @@
 #include "agent/module_readers.h"
 #include "agent/notice.h"
 #include "agent/pin_ledger.h"
+#include "agent/pin_source.h"
 #include "agent/readers.h"
 #include "agent/session.h"
 #include "agent/sign_request.h"
@@ -741,6 +742,7 @@ struct agent *agent_free(struct agent *agent)
     while (!list_is_empty(&agent->connections))
         (void)connection_free(list_entry(agent->connections.next, struct connection, link));
     agent_free_retired(agent);
+    pin_source_kill_released();
     agent->readers = readers_free(agent->readers);
     agent->notices = notice_board_free(agent->notices);
     waiting_list_deinit(&agent->waiting);

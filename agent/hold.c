@@ -8,6 +8,7 @@
 #include "agent/connection.h"
 #include "agent/module.h"
 #include "agent/module_login.h"
+#include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "agent/waiting.h"
 #include "common/clock.h"
@@ -120,6 +121,8 @@ static int hold_take(struct sign_request *request, const struct keyring_key *key
         return -ENOMEM;
     }
     request->hold = hold;
+    /* Whoever comes may be somebody else, and much later. */
+    request->pin_source = pin_source_free(request->pin_source);
     request->module = NULL;
     request->item.line = NULL;
     return 0;

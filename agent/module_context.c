@@ -272,17 +272,35 @@ void module_context_note(struct module *module, const struct worker_token *token
                                     : request->pin_source;
     char text[PROTOCOL_TEXT_MAX / 2];
 
+    /* The next dialog tells of the tries that are left now. */
+    if (known && (is_refused || reply->result == WORKER_E_REFUSED))
+        known->flags = reply->token_flags;
     if (!known || !source || (!is_refused && reply->result != WORKER_OK))
         return;
     bool is_by_person = request->pin_is_kept || request->pin_tries != WORKER_TRIES_SAFE;
     pin_source_read(source);
     module_context_record(module, token, source, is_by_person, is_refused);
-    if (!is_refused)
+    if (!is_refused) {
+        known->flags &= ~(uint32_t)(WORKER_TOKEN_PIN_COUNT_LOW | WORKER_TOKEN_PIN_FINAL_TRY);
         return;
+    }
     if (request->pin_is_kept)
         module_keep_drop(known, "the token did not take it for a signature");
     else if (!is_by_person)
         module_login_note_context(module, token, escape_text(reply->text, text, sizeof(text)));
+}
+
+const char *module_context_text(struct sign_request *request, const struct worker_reply *reply,
+                                char text[static PROTOCOL_TEXT_MAX])
+{
+    /* It said why before the worker saw the end of the pipe. */
+    if (reply->result == WORKER_E_PIN_SOURCE && request->pin_source) {
+        pin_source_read(request->pin_source);
+        (void)snprintf(text, PROTOCOL_TEXT_MAX, "%s", pin_source_text(request->pin_source));
+        if (*text)
+            return text;
+    }
+    return escape_text(reply->text, text, PROTOCOL_TEXT_MAX);
 }
 
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text)

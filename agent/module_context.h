@@ -37,6 +37,11 @@ void module_context_end(struct sign_request *request);
 void module_context_note(struct module *module, const struct worker_token *token,
                          struct sign_request *request, const struct worker_reply *reply);
 
+/** module_context_text() - why a worker made no signature: a source that gave no PIN knows better.
+ * Return: @text, escaped. */
+const char *module_context_text(struct sign_request *request, const struct worker_reply *reply,
+                                char text[static PROTOCOL_TEXT_MAX]);
+
 /** module_context_flush() - answer every request that waits for a person. */
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text);
 

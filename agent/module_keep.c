@@ -14,6 +14,12 @@
 #include "common/escape.h"
 #include "common/log.h"
 
+/* One that is forgotten already may still be in its login. */
+static bool module_keep_has(const struct module_token *token)
+{
+    return token->kept && module_pin_is_ready(token->kept);
+}
+
 static uint64_t module_keep_get_end(const struct module *module, const struct module_token *token)
 {
     const struct worker_token id = module_token_get_id(token);
@@ -32,8 +38,9 @@ static void module_keep_arm(struct module *module)
     uint64_t next_ms = UINT64_MAX;
 
     for (size_t i = 0; i < module->token_count; i++) {
-        uint64_t end_ms =
-            module->tokens[i].kept ? module_keep_get_end(module, &module->tokens[i]) : UINT64_MAX;
+        uint64_t end_ms = module_keep_has(&module->tokens[i])
+                              ? module_keep_get_end(module, &module->tokens[i])
+                              : UINT64_MAX;
         next_ms = end_ms < next_ms ? end_ms : next_ms;
     }
     if (next_ms == UINT64_MAX)
@@ -51,7 +58,8 @@ void module_keep_expire(struct module *module)
     uint64_t now_ms = clock_with_sleep_ms();
 
     for (size_t i = 0; i < module->token_count; i++)
-        if (module->tokens[i].kept && now_ms >= module_keep_get_end(module, &module->tokens[i]))
+        if (module_keep_has(&module->tokens[i]) &&
+            now_ms >= module_keep_get_end(module, &module->tokens[i]))
             module_keep_close(module, &module->tokens[i], "the time of its `pin-cache` is over");
     module_keep_arm(module);
 }
@@ -78,13 +86,24 @@ void module_keep(struct module *module, struct module_token *token, struct modul
 
 void module_keep_drop(struct module_token *token, const char *why)
 {
+    struct module_pin *pin = token->kept;
     char label[256];
 
-    if (!token->kept)
+    if (!pin)
         return;
-    token->kept = module_pin_kill(token->kept);
+    /* Of one that is in a login the rest goes with the login: module_keep_end_login(). */
+    if (pin->module->login_pin == pin)
+        pin->source = pin_source_kill(pin->source);
+    else
+        token->kept = module_pin_kill(pin);
     log_info("the kept PIN of token \"%s\" was forgotten: %s",
              escape_cstring(token->label, label, sizeof(label)), why);
+}
+
+void module_keep_end_login(struct module_token *token)
+{
+    if (token->kept && !module_pin_is_ready(token->kept))
+        module_keep_drop(token, "its process ended");
 }
 
 void module_keep_close(struct module *module, struct module_token *token, const char *why)

@@ -174,6 +174,7 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
         module_login_accept(module, worker, known, pin);
     else
         module_login_reject(module, worker, known, pin, reply);
+    module_keep_end_login(known);
     module_login_log(worker, known, is_by_person, reply);
     module_login_tell(module, &id, reply->result == WORKER_OK ? "unlocked" : "not unlocked");
     if (request)
@@ -204,11 +205,9 @@ static void module_login_abort_pin(struct module *module, const struct worker *w
         module_login_note(known, "%s",
                           "the module failed during the login, so the PIN may have been tried: "
                           "reload the agent (SIGHUP) to try it again, or use `mtls unlock`");
-    } else if (worker && !was_tried && pin->kind != MODULE_PIN_RELAY) {
-        pin->since_ms = clock_monotonic_ms(); /* for the next worker */
-    } else {
+    } else if (!worker || was_tried || pin->kind == MODULE_PIN_RELAY) {
         module_login_drop_pin(module, known, code, text);
-    }
+    } /* else it is for the next worker, within its time */
 }
 
 void module_login_abort(struct module *module, const struct worker *worker)
@@ -216,8 +215,11 @@ void module_login_abort(struct module *module, const struct worker *worker)
     struct module_pin *pin = TAKE_PTR(module->login_pin);
 
     module->login_worker = NULL;
-    if (pin)
-        module_login_abort_pin(module, worker, &module->tokens[pin->token], pin);
+    if (pin) {
+        struct module_token *known = &module->tokens[pin->token];
+        module_login_abort_pin(module, worker, known, pin);
+        module_keep_end_login(known);
+    }
     for (size_t i = 0; !worker && i < module->token_count; i++) {
         if (module->tokens[i].pin)
             module_login_drop_pin(module, &module->tokens[i], PROTOCOL_E_BUSY,

@@ -149,6 +149,9 @@ void module_keep(struct module *module, struct module_token *token, struct modul
 /** module_keep_drop() - forget the kept PIN of a token; the login stays. */
 void module_keep_drop(struct module_token *token, const char *why);
 
+/** module_keep_end_login() - a login has ended: what was forgotten meanwhile, or lost, goes. */
+void module_keep_end_login(struct module_token *token);
+
 /** module_keep_close() - end every login to a token, so that its PIN is needed again. */
 void module_keep_close(struct module *module, struct module_token *token, const char *why);
 

@@ -265,11 +265,14 @@ void module_prompt_handle_refusal(struct module *module, struct module_token *to
     struct module_prompt *prompt = token->prompt;
     char text[PROTOCOL_TEXT_MAX / 2];
     bool may_ask_again = reply->result == WORKER_E_PIN || reply->result == WORKER_E_REFUSED;
+    /* A reader does not say that it is the last try; those who are answered now hear it. */
+    bool is_told =
+        !(token->flags & WORKER_TOKEN_PIN_PAD) || !(token->flags & WORKER_TOKEN_PIN_FINAL_TRY);
 
     if (!prompt)
         return;
     escape_text(reply->text, text, sizeof(text));
-    if (may_ask_again && prompt->attempt < PROMPT_ATTEMPTS_MAX &&
+    if (may_ask_again && is_told && prompt->attempt < PROMPT_ATTEMPTS_MAX &&
         module_prompt_is_wanted(module, token) && module_prompt_ask(module, token, text) == 0)
         return;
     /* Cancelled there, or not typed in time. */
@@ -292,8 +295,11 @@ bool module_prompt_check(struct module *module, uint64_t now_ms)
         if (!token->prompt)
             continue;
         is_busy = true;
-        if (token->pin && token->pin->kind != MODULE_PIN_RELAY && token->pin != module->login_pin &&
-            !module_pin_is_ready(token->pin) && !module_prompt_is_wanted(module, token))
+        /* A source was asked when it began, of a configuration that is not ours any more. */
+        if (!token->pin)
+            module_prompt_cancel(module, token, "the configuration was changed");
+        else if (token->pin->kind != MODULE_PIN_RELAY && token->pin != module->login_pin &&
+                 !module_pin_is_ready(token->pin) && !module_prompt_is_wanted(module, token))
             module_prompt_cancel(module, token, "nobody waits for it any more");
     }
     return is_busy;

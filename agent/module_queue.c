@@ -400,7 +400,7 @@ void module_on_sign_reply(struct worker *worker, struct sign_request *request,
                                escape_text(reply->text, text, sizeof(text)));
     } else {
         sign_request_fail(request, module_error_code(reply->result),
-                          escape_text(reply->text, text, sizeof(text)));
+                          module_context_text(request, reply, text));
     }
     if (reply->result == WORKER_E_STATE_LOST && worker->state == WORKER_STATE_READY) {
         log_warning("%s: %s; starting a fresh worker", module_get_name(module),

@@ -152,7 +152,9 @@ static void module_readers_tell_removed(struct module *module, const struct modu
         log_info("%s: token \"%s\" was removed", module_get_name(module),
                  escape_text(token->label, label, sizeof(label)));
         module_login_tell(module, token, "removed");
-        module_login_removed(module, token);
+        /* Without pcscd nobody knows. */
+        if (readers_are_followed(module->agent->readers))
+            module_login_removed(module, token);
     }
 }
 

@@ -11,6 +11,13 @@
 #include "common/escape.h"
 #include "common/log.h"
 
+/* The old PIN is on its way to the token, and would be wrong when it comes there. */
+static bool module_set_pin_is_late(const struct module_token *known)
+{
+    return !known || (known->pin &&
+                      (known->pin->kind != MODULE_PIN_PROMPT || module_pin_is_ready(known->pin)));
+}
+
 enum protocol_error_code module_set_pin(struct module *module, const struct worker_token *token,
                                         enum worker_pin_change change, int pin_fd,
                                         struct request *request, const char **ret_text)
@@ -29,7 +36,8 @@ enum protocol_error_code module_set_pin(struct module *module, const struct work
         *ret_text = "the token is gone";
         return PROTOCOL_E_TOKEN_GONE;
     }
-    if (module->login_worker || worker->login_is_pending || !module_login_get(module, token)) {
+    if (module->login_worker || worker->login_is_pending ||
+        module_set_pin_is_late(module_login_get(module, token))) {
         *ret_text = "the token's module is busy with a login; try again";
         return PROTOCOL_E_BUSY;
     }

@@ -10,6 +10,7 @@
 
 #include "agent/child_log.h"
 #include "agent/helper_process.h"
+#include "agent/list.h"
 #include "agent/packet.h"
 #include "common/escape.h"
 #include "common/frame.h"
@@ -17,29 +18,34 @@
 
 #define PIN_SOURCE_SLACK_MS 3000u /* beyond its own deadline, then it is killed */
 #define PIN_SOURCE_END_MS 3000u   /* for ask-pin to end after its socket was closed */
+#define PIN_SOURCE_PACKETS_MAX 8  /* taken in one go: it has two things to say */
 
 struct pin_source {
     pid_t pid; /* 0: ended and reaped */
     int fd;
     bool is_prompt;
-    bool is_released; /* nobody has it any more: freed when the process has ended */
+    struct list
+        link; /* in pin_source_released: nobody has it any more, and its process is ending */
     enum pin_source_state state;
     enum pin_answer answer;
     char identity[PIN_IDENTITY_MAX + 1];
     char text[PROTOCOL_TEXT_MAX];
     sd_event_source *io;
-    sd_event_source *child; /* owns this struct: see pin_source_destroy() */
+    sd_event_source *child; /* its end is that of this struct: see pin_source_destroy() */
     sd_event_source *deadline;
     struct child_log *log;
     pin_source_fn changed;
     void *userdata;
 };
 
-/* The end of the child's event source, whoever brings it about, the loop's own end included. */
+static struct list pin_source_released = {&pin_source_released, &pin_source_released};
+
+/* The end of the child's event source, whoever brings it about. */
 static void pin_source_destroy(void *userdata)
 {
     struct pin_source *source = userdata;
 
+    list_remove(&source->link);
     source->io = sd_event_source_disable_unref(source->io);
     source->deadline = sd_event_source_disable_unref(source->deadline);
     (void)close_fd(source->fd);
@@ -71,13 +77,22 @@ struct pin_source *pin_source_free(struct pin_source *source)
     /* A source that is being asked has nothing to tidy up. */
     if (source->pid == 0 || (source->state == PIN_SOURCE_ASKING && !source->is_prompt) ||
         sd_event_source_set_time_relative(source->deadline, PIN_SOURCE_END_MS * 1000u) < 0 ||
-        sd_event_source_set_enabled(source->deadline, SD_EVENT_ONESHOT) < 0 ||
-        sd_event_source_set_floating(source->child, true) < 0)
+        sd_event_source_set_enabled(source->deadline, SD_EVENT_ONESHOT) < 0)
         return pin_source_kill(source);
     pin_source_stop_talking(source);
-    source->is_released = true;
-    sd_event_source_unref(source->child);
+    list_append(&pin_source_released, &source->link);
     return NULL;
+}
+
+static bool pin_source_is_released(const struct pin_source *source)
+{
+    return !list_is_empty(&source->link);
+}
+
+void pin_source_kill_released(void)
+{
+    list_for_each_safe (link, &pin_source_released)
+        (void)pin_source_kill(list_entry(link, struct pin_source, link));
 }
 
 const char *pin_source_name(const struct config_token *token)
@@ -143,12 +158,13 @@ static int pin_source_take_packet(struct pin_source *source, struct wire_span pa
     return -EPROTO;
 }
 
-/* Takes what is there. False when ask-pin is gone, or is not what it should be. */
+/* Takes what is there, but not for ever. False when ask-pin is gone, or is not what it should be.
+ */
 static bool pin_source_receive(struct pin_source *source)
 {
     uint8_t packet[4096];
 
-    while (source->fd >= 0) {
+    for (int i = 0; source->fd >= 0 && i < PIN_SOURCE_PACKETS_MAX; i++) {
         ssize_t len = recv(source->fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
         if (len < 0 && (errno == EAGAIN || errno == EINTR))
             return true;
@@ -156,7 +172,7 @@ static bool pin_source_receive(struct pin_source *source)
             pin_source_take_packet(source, (struct wire_span){packet, (size_t)len}) < 0)
             return false;
     }
-    return false;
+    return source->fd >= 0;
 }
 
 void pin_source_read(struct pin_source *source)
@@ -193,11 +209,12 @@ static int pin_source_handle_exit(sd_event_source *child, const siginfo_t *info,
     struct pin_source *source = userdata;
     enum pin_source_state before = source->state;
 
+    (void)child;
     (void)info;
     source->pid = 0;
     child_log_drain(source->log);
-    if (source->is_released) {
-        (void)sd_event_source_set_floating(child, false);
+    if (pin_source_is_released(source)) {
+        (void)pin_source_kill(source);
         return 0;
     }
     (void)pin_source_receive(source);
@@ -218,7 +235,7 @@ static int pin_source_handle_deadline(sd_event_source *timer, uint64_t usec, voi
     (void)usec;
     if (source->pid > 0)
         (void)kill(source->pid, SIGKILL);
-    if (source->is_released || source->state != PIN_SOURCE_ASKING)
+    if (pin_source_is_released(source) || source->state != PIN_SOURCE_ASKING)
         return 0;
     pin_source_set_failed(source, PIN_E_TIMEOUT, "no PIN came in time");
     pin_source_tell(source, before);
@@ -291,6 +308,7 @@ int pin_source_new(sd_event *event, const struct pin_ask *ask, int fd, pin_sourc
     if (!source)
         return -ENOMEM;
     source->fd = -1;
+    list_init(&source->link);
     source->is_prompt = ask->kind == PIN_KIND_PROMPT;
     int r = pin_source_run(source, event);
     if (!r)

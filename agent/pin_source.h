@@ -45,6 +45,10 @@ struct pin_source *pin_source_free(struct pin_source *source);
 /** pin_source_kill() - the PIN is gone when this returns. Return: NULL. */
 struct pin_source *pin_source_kill(struct pin_source *source);
 
+/** pin_source_kill_released() - those that were freed and have not ended yet: before the loop ends.
+ */
+void pin_source_kill_released(void);
+
 /**
  * pin_source_give() - have the PIN written into a new pipe
  * @record:     goes into the ledger before; NULL: nothing

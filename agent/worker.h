@@ -80,6 +80,7 @@ struct worker {
     uint32_t login_token; /* number of the token that is logged in to or out of */
     uint64_t login_since_ms;
     bool login_is_keypad;         /* a person types at the reader while C_Login runs */
+    uint64_t typed_ms;            /* when somebody was last seen to type there; 0: never */
     uint64_t login_call_since_ms; /* when C_Login was first seen under way; 0: not yet */
     size_t login_next;            /* the owner's: next token of the inventory to look at */
 
@@ -189,7 +190,8 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
  */
 struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *ret_since_us);
 
-/** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login. */
+/** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login, and
+ * the token is not known to have taken the PIN. */
 bool worker_may_have_tried_pin(const struct worker *worker);
 
 /**

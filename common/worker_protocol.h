@@ -63,10 +63,11 @@ enum worker_slot_state {
 
 /* Where a login is. The core writes WAITING with the request, the worker CALLED just before
  * C_Login: from then on the module's deadline runs, and a PIN that may have reached the token is
- * not given a second time. */
+ * not given a second time. TAKEN says that the token took it, whatever becomes of the rest. */
 enum worker_login_state {
     WORKER_LOGIN_WAITING = 0,
     WORKER_LOGIN_CALLED = 1,
+    WORKER_LOGIN_TAKEN = 2,
 };
 
 struct worker_ledger {

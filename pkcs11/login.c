@@ -88,6 +88,7 @@ static void login_once(struct worker *worker, struct token *token, const struct 
         login_set_refusal(outcome, token, rv);
         return;
     }
+    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_TAKEN, memory_order_release);
     token->logged_in = true;
     rv = inventory_read(worker, token);
     if (rv != CKR_OK)

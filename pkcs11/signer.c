@@ -71,8 +71,10 @@ static void signer_answer_rv(struct signer *signer, struct signing *signing, con
         result = WORKER_E_STATE_LOST;
     /* A context login holds the lock alone, so the token may be asked again. */
     if (signing->needs_login && (result == WORKER_E_PIN || result == WORKER_E_PIN_BLOCKED) &&
-        token_refresh(signing->token) == CKR_OK)
-        tries = login_tries_text(token_flags(signing->token));
+        token_refresh(signing->token) == CKR_OK) {
+        signing->reply.token_flags = token_flags(signing->token);
+        tries = login_tries_text(signing->reply.token_flags);
+    }
     signing->reply.ck_rv = (uint32_t)rv;
     if (result == WORKER_E_PIN)
         (void)snprintf(signer->text, sizeof(signer->text), "the PIN was refused%s", tries);
@@ -261,7 +263,7 @@ static int signer_call_token(struct signer *signer, struct signing *signing)
     }
     while (rv != CKR_OK && signer_learn(signing, rv)) {
         /* A context PIN that has gone to the token may be spent. */
-        if (signing->pin && strcmp(function, "C_SignInit") != 0)
+        if (signing->needs_login && strcmp(function, "C_SignInit") != 0)
             break;
         signer_end(signer, signing, rv);
         rv = signer_call(signer, signing, &function);
@@ -388,7 +390,8 @@ static int signer_check_tries(struct signer *signer, struct signing *signing)
         signer_answer_rv(signer, signing, "C_GetTokenInfo", rv);
         return 1;
     }
-    uint32_t flags = token_flags(signing->token) & ~(uint32_t)WORKER_TOKEN_PIN_LOCKED;
+    signing->reply.token_flags = token_flags(signing->token);
+    uint32_t flags = signing->reply.token_flags & ~(uint32_t)WORKER_TOKEN_PIN_LOCKED;
     bool is_person = signing->msg->tries != WORKER_TRIES_SAFE;
     if (signing->msg->tries == WORKER_TRIES_ALL ||
         !(is_person ? flags & WORKER_TOKEN_PIN_FINAL_TRY : login_is_risky(flags)))

@@ -175,6 +175,51 @@ class TestEnd(CacheTest):
         self.fresh_worker(agent)
         self.assert_locked(agent, token)
 
+    def login_under_way(self, agent, token):
+        """A fresh worker that logs in with the kept PIN, and takes a while for it."""
+        count = token.calls("C_Login")
+        token.rules("C_Login delay 1200 1")
+        agent.kill_workers()
+        token.wait_calls("C_Login", count + 1)
+
+    def test_lock_during_a_login_with_it(self):
+        token, agent = self.unlocked()
+        self.login_under_way(agent, token)
+        with agent.connect() as client:
+            client.lock()
+        self.wait_keepers(agent, 0)
+        self.wait_module(agent, lambda m: m.state == ModuleState.READY)
+        self.assert_locked(agent, token)
+        with agent.connect() as client:
+            client.unlock(token.pin)
+            self.assert_signs(client, token.keys["work"])
+        agent.stop()
+
+    def test_limit_during_a_login_with_it(self):
+        token, agent = self.unlocked(cache="pin-cache = 2500ms\n")
+        time.sleep(1)
+        used = agent.cpu_seconds()
+        self.login_under_way(agent, token)
+        self.wait_keepers(agent, 0)
+        self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+        self.assertLess(agent.cpu_seconds() - used, 0.7)
+        self.assert_locked(agent, token)
+        agent.stop()
+
+    def test_keeper_that_dies_during_a_login_with_it(self):
+        """The source is asked again, and the dead one is not waited for."""
+        token = self.faulty_token()
+        text = token.config(pin=f"command:echo {token.pin}", workers=1, timeout=self.TIMEOUT)
+        agent = self.agent(text.replace("pin = command", "pin-cache = 8h\npin = command"))
+        agent.wait_keys()
+        (keeper,) = self.keepers(agent)
+        self.login_under_way(agent, token)
+        os.kill(keeper, signal.SIGKILL)
+        self.assert_recovers(agent, token.keys["work"])
+        self.fresh_worker(agent)
+        self.assert_recovers(agent, token.keys["work"])
+        agent.stop()
+
     def test_configuration_that_wants_it_no_more(self):
         token, agent = self.unlocked()
         agent.reload(agent.config_file.read_text().replace("pin-cache = 8h\n", ""))

@@ -103,6 +103,23 @@ class TestChange(ChangeTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("pkcs11-tool --change-pin", done.stderr)
 
+    def test_not_while_a_source_is_asked_for_the_old_one(self):
+        """For a second worker: it would try what is wrong then."""
+        token = self.counting_token()
+        gate, runs = token.dir / "gate", token.dir / "runs"
+        agent = self.serve(token, workers=2, pin=(
+            f"command:echo >> {runs}; [ $(wc -l < {runs}) = 1 ] || until [ -e {gate} ]; do "
+            f"sleep 0.05; done; echo {token.pin}"))
+        poll_until(lambda: runs.read_text() == "\n\n", what="it is asked")
+        done = self.change(agent, token.pin, NEW)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("busy with a login", done.stderr)
+        gate.touch()
+        poll_until(lambda: token.calls("C_Login") == 2, what="both are logged in")
+        self.wait_keepers(agent, 0)
+        self.assertEqual(self.change(agent, token.pin, NEW).returncode, 0)
+        self.assertEqual(token.tries_left(), self.TRIES)
+
     def test_kept_pin_is_forgotten(self):
         token, agent = self.locked(token_options="pin-cache = 8h\n")
         with agent.connect() as client:

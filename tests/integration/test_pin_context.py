@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys that want their PIN for every signature: a dialog for each, or the kept PIN where that is allowed."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -85,6 +87,39 @@ class TestDialog(ContextTest):
         self.assertEqual(len(self.pinentry.dialogs), 1)
         self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
         self.assertIn("Refused since the last right PIN: 1", self.pinentry.dialogs[-1]["SETDESC"])
+
+    def test_last_try_is_told_and_taken(self):
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.rules("pin-tries 3")
+        token, agent = self.opened(token)
+        for _ in range(2):
+            self.assertRegex(self.sign(agent, token.keys["consent"], "pin 0000"), "^PIN .*refused")
+        self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+        self.assertIn("LAST TRY", self.pinentry.dialogs[-1]["SETDESC"])
+        self.assertEqual(self.sign(agent, token.keys["consent"], f"pin {token.pin}"), "signed")
+        self.assertNotIn("LAST TRY", self.pinentry.dialogs[-1]["SETDESC"])
+
+    def test_card_that_went_meanwhile(self):
+        """The program waits for it; the PIN does not, and its process is of no account."""
+        token, agent = self.opened()
+        gate = token.dir / "gate"
+        self.pinentry.answer(f"wait {gate} {token.pin}")
+        with agent.connect() as watcher:
+            watcher.subscribe(wire.WAITING)
+            self.start_signing(agent, token.keys["consent"])
+            self.wait_dialogs(1)
+            token.rules("removed demo")
+            agent.kill_workers()
+            poll_until(lambda: not agent.status().tokens, what="the token is not listed")
+            keepers = self.keepers(agent)
+            gate.touch()
+            self.assertIn("waits to use key consent", watcher.event().text)
+            for pid in keepers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.wait_keepers(agent, 0)
+            self.assertEqual(agent.status().queued, 1)
+        agent.stop()
 
     def test_other_keys_are_not_held_up(self):
         token, agent = self.opened()

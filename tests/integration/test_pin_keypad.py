@@ -73,6 +73,14 @@ class TestLogin(KeypadTest):
         self.assertIn("a moment ago", said)
         self.assertEqual(token.calls("C_Login"), 1)
 
+    def test_last_try_is_not_asked_for_at_once(self):
+        """The reader would just ask again; who waits is told, and asks for it."""
+        token, agent = self.keypad(f"pin-tries {self.TRIES}", typed="0000")
+        code, said = self.ask(agent)
+        self.assertNotEqual(code, 0)
+        self.assertIn("one last try is left", said)
+        self.assertEqual(token.tries_left(), 1)
+
     def test_person_who_takes_longer_than_a_call_may(self):
         """The module's deadline is 2 s; a person's is a minute."""
         token, agent = self.keypad("pinpad-wait 3500")
@@ -98,6 +106,19 @@ class TestSignature(KeypadTest):
             self.assertEqual(self.sign(agent, token.keys["consent"]), "signed")
         self.assertEqual(token.calls("C_Login"), 3)
         self.assertEqual(self.pinentry.dialogs, [])
+
+    def test_other_requests_wait_for_who_types(self):
+        """A token has one lock, and the module's deadline is shorter than a person's."""
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.key("consent", always_auth=True)
+        token, agent = self.keypad("hardware", "pinpad-wait 3500", token=token)
+        self.assertEqual(self.ask(agent)[0], 0)
+        program = self.start_signing(agent, token.keys["consent"])
+        token.wait_calls("C_Login", 2)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["plain"])
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+        self.assertEqual(self.module(agent).restarts, 0)
 
 
 if __name__ == "__main__":

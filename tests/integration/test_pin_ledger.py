@@ -71,6 +71,20 @@ class TestRestart(LedgerTest):
                                                               f"command:echo {token.pin}"))
         self.restart(agent, TokenState.READY)
 
+    def test_pin_that_was_taken_before_the_card_went_is_not_refused(self):
+        """Nothing can be read after the login; the fresh worker has the PIN again."""
+        token = self.counting_token()
+        gate = token.dir / "gate"
+        agent = self.serve(token, ready=False, workers=1,
+                           pin=f"command:until [ -e {gate} ]; do sleep 0.05; done; echo {token.pin}")
+        self.wait_keepers(agent, 1)
+        token.rules(f"pin-tries {self.TRIES}", "C_FindObjectsInit rv 32 1")
+        gate.touch()
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        self.assertEqual(token.calls("C_Login"), 2)
+        self.wait_lines(agent, 0)
+        agent.stop()
+
     def test_reload_asks_once_more(self):
         token, agent = self.refused()
         self.restart(agent)

@@ -291,6 +291,18 @@ class TestAlwaysAuthenticate(FaultTest):
                                 tls_messages.certificate_verify())
             self.assertEqual(token.calls("C_Login") - before, 1)
 
+    def test_source_without_a_pin_says_why(self):
+        token = self.token_with_consent()
+        agent = self.serve(token, workers=1)
+        token.pin_file.chmod(0o644)
+        with agent.connect() as client:
+            refusal = self.assert_refused(Code.PIN, client.sign, token.keys["consent"].hash,
+                                          wire.ECDSA_SHA256, Kind.TLS13,
+                                          tls_messages.certificate_verify())
+            self.assertIn("chmod 600", refusal.text)
+            token.pin_file.chmod(0o600)
+            self.assert_signs(client, token.keys["consent"])
+
     def test_wrong_context_pin_does_not_spoil_other_keys(self):
         token = self.token_with_consent()
         agent = self.serve(token, workers=1)

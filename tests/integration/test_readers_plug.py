@@ -194,6 +194,35 @@ class PlugRows:
         self.sign(agent, kept.keys["9a"])
         self.assertEqual(agent.workers(), worker)
 
+    def test_kept_pin_ends_with_its_card(self):
+        """Also where the worker stays, for the login to another card that a person typed."""
+        pcscd = self.pcscd([self.READER, self.SECOND])
+        stays = self.card(pcscd, name="stays", yubikey=self.VERSION)
+        goes = self.card(pcscd, name="goes", yubikey=self.VERSION)
+        stays.insert(self.READER)
+        goes.insert(self.SECOND)
+        agent = self.serve(stays.config(pin="ask", uri=stays.uri),
+                           goes.token_config("goes", pin="ask\npin-cache = 1h"),
+                           env=pcscd.environment)
+        agent.wait_for(lambda status: len(status.tokens) == 2)
+        with agent.connect() as client:
+            names = {key.hash: key.token_serial for key in client.keys()}
+        for card in (stays, goes):
+            self.unlock(agent, card, names[card.keys["9a"].hash])
+            self.sign(agent, card.keys["9a"])
+        self.assertEqual(len(agent.children("ask-pin")), 1)
+        worker = agent.workers()
+        events = self.subscribe(agent)
+        goes.remove()
+        self.wait_event(events, "removed")
+        poll_until(lambda: not agent.children("ask-pin"), what="the PIN is gone")
+        goes.insert(self.SECOND)
+        self.wait_event(events, "inserted")
+        self.assertEqual({t.serial: t.state for t in agent.status().tokens},
+                         {names[stays.keys["9a"].hash]: TokenState.READY,
+                          names[goes.keys["9a"].hash]: TokenState.LOCKED})
+        self.assertEqual(agent.workers(), worker)
+
     def test_typed_login_ends_with_its_card(self):
         agent = self.start(pin="ask")
         serial = agent.status().tokens[0].serial
