@@ -66,6 +66,7 @@ struct agent {
     struct list sign_requests; /* every one that is queued, with a worker, or held */
     sd_event_source *hold_review;
     unsigned int hold_round;
+    bool is_reviewing; /* held requests, this moment: what is told of them follows */
     struct discovery *discovery;
     struct session_watch *session; /* what logind says; NULL before agent_start() */
     struct readers *readers;

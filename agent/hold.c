@@ -74,16 +74,15 @@ static bool hold_is_possible(const struct sign_request *request, enum protocol_e
            !agent->is_stopping;
 }
 
-/* The first request but @except that waits for this; NULL: none does. */
-static const struct sign_request *hold_find(const struct agent *agent, const char *reason,
-                                            const struct sign_request *except)
+/* Another request waits for the same. */
+static bool hold_has_another(const struct sign_request *request, const char *reason)
 {
-    list_for_each (link, &agent->sign_requests) {
+    list_for_each (link, &request->agent->sign_requests) {
         const struct sign_request *other = list_entry(link, struct sign_request, link);
-        if (other != except && hold_is_held(other) && strcmp(other->hold.reason, reason) == 0)
-            return other;
+        if (other != request && hold_is_held(other) && strcmp(other->hold.reason, reason) == 0)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 /* Has the PIN asked for. False when nobody is asked, and nobody told who might come by himself. */
@@ -139,7 +138,7 @@ bool hold_begin(struct sign_request *request, const struct keyring_key *key,
         return false;
     }
     log_info("%s", request->hold.text);
-    if (!hold_find(request->agent, request->hold.reason, request))
+    if (!hold_has_another(request, request->hold.reason))
         agent_tell_waiting(request->agent, request->hold.reason, request->key_name,
                            request->hold.text);
     agent_watch(request->agent);
@@ -151,9 +150,10 @@ void hold_end(struct sign_request *request)
     if (!hold_is_held(request))
         return;
     /* The one that was named as waiting may be this; many may end at once, so not here. */
-    if (hold_find(request->agent, request->hold.reason, request))
+    bool has_another = hold_has_another(request, request->hold.reason);
+    if (has_another && !request->agent->is_reviewing)
         hold_review_soon(request->agent);
-    else
+    else if (!has_another)
         agent_tell_waiting_over(request->agent, request->hold.reason);
     hold_clear(&request->hold);
 }
@@ -211,14 +211,25 @@ static struct sign_request *hold_next(const struct agent *agent)
     return NULL;
 }
 
+/* None that came before it waits for the same. */
+static bool hold_is_first(const struct sign_request *request)
+{
+    list_for_each (link, &request->agent->sign_requests) {
+        const struct sign_request *other = list_entry(link, struct sign_request, link);
+        if (other == request)
+            break;
+        if (hold_is_held(other) && strcmp(other->hold.reason, request->hold.reason) == 0)
+            return false;
+    }
+    return true;
+}
+
 /* What is told of each reason is what the first who waits for it says. */
 static void hold_tell_first(struct agent *agent)
 {
     list_for_each (link, &agent->sign_requests) {
         const struct sign_request *request = list_entry(link, struct sign_request, link);
-        const struct sign_request *first =
-            hold_is_held(request) ? hold_find(agent, request->hold.reason, NULL) : NULL;
-        if (first && first == request)
+        if (hold_is_held(request) && hold_is_first(request))
             agent_tell_waiting(agent, request->hold.reason, request->key_name, request->hold.text);
     }
 }
@@ -230,10 +241,12 @@ static int hold_handle_review(sd_event_source *source, void *userdata)
 
     (void)source;
     agent->hold_round++;
+    agent->is_reviewing = true;
     while ((request = hold_next(agent))) {
         request->hold.round = agent->hold_round;
         hold_review(request);
     }
+    agent->is_reviewing = false;
     hold_tell_first(agent);
     agent_free_retired(agent);
     return 0;
