@@ -35,8 +35,11 @@ static struct wire_span status_say_also(const struct module *module,
     return wire_span_from_text(text);
 }
 
-static void status_add_readers(struct wire_writer *output, const struct agent *agent)
+/* Who uses a card is for its users' eyes: programs of the agent's own uid are named. */
+static void status_add_readers(struct wire_writer *output, const struct connection *connection)
 {
+    const struct agent *agent = connection->agent;
+    bool may_see_users = connection->peer->uid == agent->uid || connection->peer->uid == 0;
     const struct reader *reader = NULL;
     size_t count = 0;
 
@@ -44,7 +47,7 @@ static void status_add_readers(struct wire_writer *output, const struct agent *a
         const struct protocol_status_reader entry = {
             .name = wire_span_from_text(reader->name),
             .state = reader->state,
-            .text = wire_span_from_text(reader->users),
+            .text = wire_span_from_text(may_see_users ? reader->users : ""),
         };
         if (reader->is_there && count++ < PROTOCOL_READERS_MAX)
             protocol_status_reply_add_reader(output, &entry);
@@ -128,6 +131,6 @@ int status_request_answer(struct connection *connection, uint32_t id)
     protocol_status_reply_begin_refusals(output, &mark);
     status_add_refusals(connection, output);
     protocol_status_reply_begin_readers(output, &mark, protocol_text(readers_text(agent->readers)));
-    status_add_readers(output, agent);
+    status_add_readers(output, connection);
     return protocol_status_reply_end(output, &mark) ? -ENOBUFS : 0;
 }
