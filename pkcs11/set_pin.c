@@ -26,31 +26,37 @@ struct set_pin {
     char text[PROTOCOL_TEXT_MAX];
 };
 
-/* Tools that people have for what a module cannot do, by words in manufacturer or model. */
-static const struct {
+/*
+ * What a module cannot do, people have tools for; found by words in manufacturer or model. Where
+ * the security officer has no PUK (ykcs11: the management key; OpenSC with PIV cards: nothing), the
+ * PUK would be tried against another secret.
+ */
+static const struct set_pin_tool {
     const char *word;
     const char *tool;
+    bool takes_no_puk;
 } set_pin_tools[] = {
-    {"Yubico", "ykman piv access change-pin, or ykman piv access unblock-pin"},
-    {"YubiKey", "ykman piv access change-pin, or ykman piv access unblock-pin"},
-    {"piv_II", "the tool of the card's maker, or pkcs15-tool --change-pin or --unblock-pin"},
-    {"OpenPGP", "gpg --change-pin"},
-    {"Nitrokey", "nitropy, or gpg --change-pin"},
-    {"Infineon", "tpm2_ptool changepin"},
-    {"IBM", "tpm2_ptool changepin"},
-    {"SoftHSM", "pkcs11-tool --change-pin"},
+    {"Yubico", "ykman piv access change-pin, or ykman piv access unblock-pin", true},
+    {"YubiKey", "ykman piv access change-pin, or ykman piv access unblock-pin", true},
+    {"piv_II", "the tool of the card's maker, or pkcs15-tool --change-pin or --unblock-pin", true},
+    {"OpenPGP", "gpg --change-pin", false},
+    {"Nitrokey", "nitropy, or gpg --change-pin", false},
+    {"Infineon", "tpm2_ptool changepin", false},
+    {"IBM", "tpm2_ptool changepin", false},
+    {"SoftHSM", "pkcs11-tool --change-pin", false},
 };
+static const struct set_pin_tool set_pin_any_tool = {"", "the tool of the token's maker", false};
 
-static const char *set_pin_find_tool(const struct token *token)
+static const struct set_pin_tool *set_pin_find_tool(const struct token *token)
 {
     for (size_t i = 0; i < ARRAY_SIZE(set_pin_tools); i++) {
         const char *word = set_pin_tools[i].word;
         if (memmem(token->info.manufacturerID, sizeof(token->info.manufacturerID), word,
                    strlen(word)) ||
             memmem(token->info.model, sizeof(token->info.model), word, strlen(word)))
-            return set_pin_tools[i].tool;
+            return &set_pin_tools[i];
     }
-    return "the tool of the token's maker";
+    return &set_pin_any_tool;
 }
 
 _printf_(4, 5) static void set_pin_end(struct set_pin *set, enum worker_result result, CK_RV rv,
@@ -82,7 +88,7 @@ static void set_pin_refuse(struct set_pin *set, const char *function, const char
     else if (result == WORKER_E_UNSUPPORTED || rv == CKR_FUNCTION_REJECTED ||
              rv == CKR_TOKEN_WRITE_PROTECTED)
         set_pin_end(set, WORKER_E_UNSUPPORTED, rv, "%s; use %s", ckr_text(function, rv, text),
-                    set_pin_find_tool(set->token));
+                    set_pin_find_tool(set->token)->tool);
     else
         set_pin_end(set, result, rv, "%s", ckr_text(function, rv, text));
 }
@@ -187,7 +193,13 @@ static void set_pin_run(struct set_pin *set, enum worker_pin_change change)
     if (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) {
         set_pin_end(set, WORKER_E_UNSUPPORTED, CKR_OK,
                     "the reader takes PINs from its own keypad alone; use %s",
-                    set_pin_find_tool(token));
+                    set_pin_find_tool(token)->tool);
+        return;
+    }
+    if (change == WORKER_PIN_UNBLOCK && set_pin_find_tool(token)->takes_no_puk) {
+        set_pin_end(set, WORKER_E_UNSUPPORTED, CKR_OK,
+                    "its module does not unblock PINs; nothing was tried. Use %s",
+                    set_pin_find_tool(token)->tool);
         return;
     }
     if (!set_pin_fits(set))

@@ -5,11 +5,13 @@
 One pcscd and one card serve a class; between two tests the card is made as new.
 """
 
+import os
+import subprocess
 import time
 
 import tls_messages
 import wire
-from harness import Code, KeyState, Kind, poll_until
+from harness import MTLS_BIN, Code, KeyState, Kind, poll_until
 from pcsc import GENERIC, CardTest
 from wire import TokenState
 
@@ -116,6 +118,43 @@ class CardRows(AgentOnCard):
         content = tls_messages.Tls12(self.the_card.ca, self.key("9e").cert_der).content()
         with agent.connect() as client:
             self.assert_signs(client, self.key("9e"), wire.RSA_PKCS1_SHA256, Kind.TLS12, content)
+
+    def mtls_pin(self, agent, command, *given):
+        return subprocess.run(
+            [MTLS_BIN, "pin", command, "--stdin"], text=True, timeout=30, check=False,
+            capture_output=True, input="".join(line + "\n" for line in given),
+            env={**os.environ, "MTLS_AGENT_SOCK": str(agent.socket)})
+
+    def locked(self):
+        agent = self.serve(ready=False, pin="ask")
+        agent.wait_for(lambda status: status.tokens, what="the card")
+        return agent
+
+    def test_pin_is_changed(self):
+        agent = self.locked()
+        done = self.mtls_pin(agent, "change", self.the_card.identity.pin, "654321")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with agent.connect() as client:
+            client.unlock("654321")
+            self.sign(client)
+
+    def test_wrong_old_pin_costs_one_try(self):
+        agent = self.locked()
+        done = self.mtls_pin(agent, "change", "111111", "654321")
+        self.assertIn("the PIN was refused", done.stderr)
+        self.assertEqual(self.the_card.status()["tries"], self.the_card.identity.tries - 1)
+
+    def test_what_the_module_cannot_unblock_costs_nothing(self):
+        """ykcs11 would try the PUK as its management key, OpenSC knows no such login for PIV."""
+        agent = self.locked()
+        before = self.the_card.status()
+        done = self.mtls_pin(agent, "unblock", self.the_card.identity.puk, "654321")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("nothing was tried", done.stderr)
+        self.assertIn("unblock-pin", done.stderr)
+        after = self.the_card.status()
+        self.assertEqual((after["tries"], after["puk_tries"]),
+                         (before["tries"], before["puk_tries"]))
 
     def test_pin_goes_to_the_card_once_for_many_signatures(self):
         agent = self.serve()
