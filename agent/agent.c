@@ -160,10 +160,12 @@ void agent_login_ended(struct agent *agent, const struct module *module,
                        const struct worker_token *token, enum protocol_error_code code,
                        const char *text)
 {
+    hold_review_soon(agent);
+    if (!code || code == PROTOCOL_E_TOKEN_GONE)
+        return;
     list_for_each_safe (link, &agent->sign_requests) {
         struct sign_request *request = list_entry(link, struct sign_request, link);
-        if (code && !fair_item_is_queued(&request->item) &&
-            agent_request_waits(request, module, token))
+        if (!fair_item_is_queued(&request->item) && agent_request_waits(request, module, token))
             sign_request_fail(request, code, text);
     }
 }

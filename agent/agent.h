@@ -140,7 +140,8 @@ bool agent_login_is_wanted(const struct agent *agent, const struct module *modul
 
 /**
  * agent_login_ended() - a person was asked for a token's PIN
- * @code:       0: the token is open; else what those who wait for it are answered with
+ * @code:       0: the token is open; PROTOCOL_E_TOKEN_GONE: sign requests wait on, for the token to
+ *              come back; else what those who wait for it are answered with
  */
 void agent_login_ended(struct agent *agent, const struct module *module,
                        const struct worker_token *token, enum protocol_error_code code,

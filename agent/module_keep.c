@@ -145,7 +145,7 @@ size_t module_login_forget(struct module *module, const char *why)
         const struct config_token *config = module_login_find_config(module, &id);
         bool is_by_person = !config || config->pin == CONFIG_PIN_ASK || token->pin_is_bad;
         if (token->prompt)
-            module_prompt_cancel(module, token, why);
+            module_prompt_cancel(module, token, PROTOCOL_E_PIN, why);
         bool had_one = module_login_drop_typed(module, token, why);
         if (token->kept || (is_by_person && module_keep_is_open(module, &id))) {
             module_keep_close(module, token, why);
@@ -160,7 +160,8 @@ void module_login_stop(struct module *module)
 {
     for (size_t i = 0; i < module->token_count; i++)
         if (module->tokens[i].prompt)
-            module_prompt_cancel(module, &module->tokens[i], "the agent is ending");
+            module_prompt_cancel(module, &module->tokens[i], PROTOCOL_E_BUSY,
+                                 "the agent is ending");
     module_context_flush(module, PROTOCOL_E_BUSY, "the agent is ending");
 }
 
@@ -172,7 +173,7 @@ void module_login_removed(struct module *module, const struct worker_token *toke
         return;
     module_keep_drop(known, "the token was taken out");
     if (known->prompt)
-        module_prompt_cancel(module, known, "the token was taken out");
+        module_prompt_cancel(module, known, PROTOCOL_E_TOKEN_GONE, "the token was taken out");
 }
 
 void module_login_note_inventory(struct module *module, const struct inventory *inventory)

@@ -132,8 +132,10 @@ void module_prompt_handle_refusal(struct module *module, struct module_token *to
 void module_prompt_end(struct module *module, struct module_token *token,
                        enum protocol_error_code code, const char *text);
 
-/** module_prompt_cancel() - close the dialog; whoever waits is answered with @why. */
-void module_prompt_cancel(struct module *module, struct module_token *token, const char *why);
+/** module_prompt_cancel() - close the dialog; whoever waits is answered, see agent_login_ended().
+ */
+void module_prompt_cancel(struct module *module, struct module_token *token,
+                          enum protocol_error_code code, const char *why);
 
 /** module_prompt_check() - close what nobody waits for any more. True while any is open. */
 bool module_prompt_check(struct module *module, uint64_t now_ms);

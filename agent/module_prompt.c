@@ -184,7 +184,8 @@ static void module_prompt_end_with_pause(struct module *module, struct module_to
     module_prompt_end(module, token, PROTOCOL_E_PIN, text);
 }
 
-void module_prompt_cancel(struct module *module, struct module_token *token, const char *why)
+void module_prompt_cancel(struct module *module, struct module_token *token,
+                          enum protocol_error_code code, const char *why)
 {
     char text[PROTOCOL_TEXT_MAX];
 
@@ -193,10 +194,10 @@ void module_prompt_cancel(struct module *module, struct module_token *token, con
         token->pin = module_pin_free(token->pin);
         (void)snprintf(text, sizeof(text), "the login was given up: %s", why);
         if (request)
-            token_request_fail(request, PROTOCOL_E_PIN, text);
+            token_request_fail(request, code, text);
     }
     (void)snprintf(text, sizeof(text), "the question for the PIN was withdrawn: %s", why);
-    module_prompt_end(module, token, PROTOCOL_E_PIN, text);
+    module_prompt_end(module, token, code, text);
 }
 
 enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
@@ -297,10 +298,10 @@ bool module_prompt_check(struct module *module, uint64_t now_ms)
         is_busy = true;
         /* A source was asked when it began, of a configuration that is not ours any more. */
         if (!token->pin)
-            module_prompt_cancel(module, token, "the configuration was changed");
+            module_prompt_cancel(module, token, PROTOCOL_E_PIN, "the configuration was changed");
         else if (token->pin->kind != MODULE_PIN_RELAY && token->pin != module->login_pin &&
                  !module_pin_is_ready(token->pin) && !module_prompt_is_wanted(module, token))
-            module_prompt_cancel(module, token, "nobody waits for it any more");
+            module_prompt_cancel(module, token, PROTOCOL_E_PIN, "nobody waits for it any more");
     }
     return is_busy;
 }

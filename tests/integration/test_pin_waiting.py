@@ -3,27 +3,15 @@
 
 import os
 import signal
-import subprocess
-import tempfile
-import unittest
 
+import wire
 from faults import main
-from harness import AGENT_BIN, poll_until
+from harness import poll_until
 from prompts import is_gone
 from test_pin_context import ContextTest
 from wire import TokenState
 
 
-def can_wait():
-    """Whether this agent holds requests for a locked token."""
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write("[agent]\nwait = 1s\n")
-        file.flush()
-        return subprocess.run([AGENT_BIN, "--check-config", "--config", file.name],
-                              capture_output=True, check=False).returncode == 0
-
-
-@unittest.skipUnless(can_wait(), "this agent does not let requests wait")
 class WaitingTest(ContextTest):
     def start_programs(self, agent, key, count):
         programs = [self.start_signing(agent, key) for _ in range(count)]
@@ -52,6 +40,21 @@ class TestLocked(WaitingTest):
         self.assertEqual(self.outcomes(programs), ["signed"] * 20)
         self.assertEqual(len(self.pinentry.dialogs), 1)
         self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_token_that_is_pulled_under_the_dialog(self):
+        """Programs wait on: for the token, and then for the person again."""
+        token, agent = self.locked()
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        self.pinentry.answer("hang", f"pin {token.pin}")
+        programs = self.start_programs(agent, token.keys["work"], 2)
+        self.wait_dialogs(1)
+        token.rules("removed demo")
+        agent.kill_workers()
+        poll_until(lambda: "put it in" in watcher.event().text, what="the token is waited for")
+        token.rules()
+        self.assertEqual(self.outcomes(programs), ["signed"] * 2)
+        self.assertEqual(len(self.pinentry.dialogs), 2)
 
     def test_cancelled_all_are_told(self):
         token, agent = self.locked()
