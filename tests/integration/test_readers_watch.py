@@ -2,12 +2,17 @@
 """reader-watch as a process: when it is there, what it may do, and that nothing depends on it."""
 
 import os
+import select
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
+import threading
 from pathlib import Path
 
 from harness import LIBEXECDIR, main, needs_root, poll_until
-from pcsc import GENERIC
+from pcsc import GENERIC, OPENSC
 from reader_rows import ReadersTest
 from wire import ReaderState
 
@@ -77,6 +82,34 @@ class TestReaderWatch(ReadersTest):
         agent = self.start()
         self.watch(agent)
         agent.stop()
+
+    def test_refusal_by_polkit_is_named_with_its_remedy(self):
+        """pcscd ends the connection of a user whom polkit does not let in."""
+        directory = Path(tempfile.mkdtemp(prefix="mtls-"))
+        self.addCleanup(shutil.rmtree, directory)
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(directory / "pcscd.comm"))
+        listener.listen(16)
+        served = threading.Event()
+
+        def refuse():
+            while not served.is_set():
+                if select.select([listener], [], [], 0.1)[0]:
+                    client = listener.accept()[0]
+                    select.select([client], [], [], 5)  # its question, which is not even read
+                    client.close()
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(served.set)
+        variable = f"PCSCLITE_CSOCK_NAME={directory}/pcscd.comm"
+        agent = self.agent(f"[module card]\npath = {OPENSC}\nenvironment = {variable}\n",
+                           env=dict([variable.split("=")]))
+        poll_until(lambda: "polkit" in agent.status().readers_text,
+                   what=lambda: f"{agent.status().readers_text}\n{agent.log()}")
+        self.assertIn("access_pcsc", agent.status().readers_text)
+        self.assertIn(f"uid {os.geteuid()}", agent.status().readers_text)
 
     def test_by_hand(self):
         done = subprocess.run([Path(LIBEXECDIR) / "reader-watch"], capture_output=True, text=True,
