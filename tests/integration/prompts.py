@@ -59,7 +59,7 @@ class PromptTest(FaultTest):
 
     def wait_keepers(self, agent, count):
         poll_until(lambda: len(self.keepers(agent)) == count,
-                   what=lambda: f"{count} keepers\n{agent.log()}")
+                   what=lambda: f"{count} keepers, not {self.keepers(agent)}\n{agent.log()}")
 
 
 def is_gone(pid):

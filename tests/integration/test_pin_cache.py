@@ -11,7 +11,7 @@ import harness
 import tls_messages
 import wire
 from faults import main
-from harness import Code, Kind, needs_root, poll_until
+from harness import Code, Kind, needs_no_sanitizer, needs_root, poll_until
 from prompts import PromptTest, is_gone
 from test_pin_secrecy import MAPPING_MAX, memory_has
 from wire import ModuleState, TokenState
@@ -97,6 +97,7 @@ class TestKeeping(CacheTest):
         self.assertIsNotNone(memory_has(keeper, PIN), "the search finds nothing")
         self.assertIsNone(memory_has(agent.pid, PIN))
 
+    @needs_no_sanitizer  # it keeps what was freed
     @needs_root
     def test_pin_from_a_dialog_is_there_once(self):
         """Not in what the pinentry's library read it into, either."""

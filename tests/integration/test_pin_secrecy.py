@@ -86,8 +86,11 @@ class TestTexts(FaultTest):
         for pid in [agent.pid, *agent.children()]:
             # The environment of a process that is not dumpable is for root to see.
             for name in ("cmdline", "environ") if os.geteuid() == 0 else ("cmdline",):
-                yield f"{name} of {pid}", Path(f"/proc/{pid}/{name}").read_bytes().decode(
-                    "utf-8", "replace")
+                try:
+                    text = Path(f"/proc/{pid}/{name}").read_bytes().decode("utf-8", "replace")
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # it has ended: ask-pin does so a moment after a login
+                yield f"{name} of {pid}", text
 
     def serve_audited(self, token, **options):
         agent = self.agent(start=False, args=["--log-level", "debug"])
