@@ -38,11 +38,9 @@ static int ledger_open_folder(const char *path, const char **ret_name)
     memcpy(folder, path, (size_t)(slash - path));
     folder[slash - path] = '\0';
     ledger_make_folders(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
     *ret_name = slash + 1;
-    return fd;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 /* The old content, "" when there is none yet. */
