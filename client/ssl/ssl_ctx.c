@@ -67,6 +67,8 @@ static int ssl_explain(struct mtls_agent_error *error, const struct mtls_agent_k
 static int ssl_ctx_limit(SSL_CTX *ctx, const struct mtls_agent_key *key,
                          struct mtls_agent_error *error)
 {
+    /* OpenSSL's macro takes const away from what it is given. */
+    char algorithms[] = "RSA+SHA256:RSA+SHA384:RSA+SHA512";
     char name[256];
 
     if (!ssl_key_is_tls12_only(key))
@@ -77,7 +79,7 @@ static int ssl_ctx_limit(SSL_CTX *ctx, const struct mtls_agent_key *key,
                                 "RSA-PSS nor raw RSA; allow TLS 1.2, or use another key",
                                 escape_cstring(key->name, name, sizeof(name)));
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TLSv1_3);
-    if (SSL_CTX_set1_client_sigalgs_list(ctx, "RSA+SHA256:RSA+SHA384:RSA+SHA512") != 1)
+    if (SSL_CTX_set1_client_sigalgs_list(ctx, algorithms) != 1)
         return ssl_explain(error, key);
     return 0;
 }
