@@ -76,7 +76,8 @@ static int secret_finish(struct secret *secret, size_t len)
     return 0;
 }
 
-static int secret_read_all(struct secret *secret, int fd, uint64_t deadline_ms)
+/* No read takes more than @at_once bytes; with 1 nothing behind the line's end is taken. */
+static int secret_read_until(struct secret *secret, int fd, size_t at_once, uint64_t deadline_ms)
 {
     size_t len = 0;
 
@@ -86,7 +87,8 @@ static int secret_read_all(struct secret *secret, int fd, uint64_t deadline_ms)
         int r = secret_wait(fd, deadline_ms);
         if (r)
             return r;
-        ssize_t got = read(fd, secret->data + len, sizeof(secret->data) - len);
+        size_t room = sizeof(secret->data) - len;
+        ssize_t got = read(fd, secret->data + len, at_once < room ? at_once : room);
         if (got < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (got < 0)
@@ -100,32 +102,10 @@ static int secret_read_all(struct secret *secret, int fd, uint64_t deadline_ms)
 int secret_read(struct secret *secret, int fd, unsigned int timeout_ms)
 {
     secret_wipe(secret);
-    int r = secret_read_all(secret, fd, clock_monotonic_ms() + timeout_ms);
+    int r = secret_read_until(secret, fd, sizeof(secret->data), clock_monotonic_ms() + timeout_ms);
     if (r)
         secret_wipe(secret);
     return r;
-}
-
-/* Up to the end of the line and not a byte further: another secret follows. */
-static int secret_read_line(struct secret *secret, int fd, uint64_t deadline_ms)
-{
-    size_t len = 0;
-
-    for (;;) {
-        if (len == sizeof(secret->data))
-            return SECRET_E_TOO_LONG;
-        int r = secret_wait(fd, deadline_ms);
-        if (r)
-            return r;
-        ssize_t got = read(fd, secret->data + len, 1);
-        if (got < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0 || secret->data[len] == '\n')
-            return secret_finish(secret, len + (size_t)got);
-        len++;
-    }
 }
 
 int secret_read_pair(struct secret *first, struct secret *second, int fd, unsigned int timeout_ms)
@@ -134,9 +114,9 @@ int secret_read_pair(struct secret *first, struct secret *second, int fd, unsign
 
     secret_wipe(first);
     secret_wipe(second);
-    int r = secret_read_line(first, fd, deadline_ms);
+    int r = secret_read_until(first, fd, 1, deadline_ms);
     if (r == 0)
-        r = secret_read_line(second, fd, deadline_ms);
+        r = secret_read_until(second, fd, 1, deadline_ms);
     if (r) {
         secret_wipe(first);
         secret_wipe(second);
