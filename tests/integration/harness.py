@@ -16,6 +16,7 @@
 
 import contextlib
 import os
+import pty
 import re
 import select
 import shutil
@@ -361,12 +362,49 @@ class IntegrationTest(unittest.TestCase):
         self.addCleanup(end)
         return process
 
+    def mtls_on_terminal(self, agent, *args, typed):
+        """mtls on a terminal of its own: a line of @typed at each question that it asks; (exit code,
+        what was shown)."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ["MTLS_AGENT_SOCK"] = str(agent.socket)
+            os.execv(MTLS_BIN, [MTLS_BIN, *args])
+        shown, end = b"", time.monotonic() + wire.DEADLINE
+        try:
+            for line in typed:
+                part = b""
+                while not part.endswith(b": "):
+                    self.assertLess(time.monotonic(), end, shown + part)
+                    part += os.read(terminal, 4096)
+                shown += part
+                os.write(terminal, line.encode() + b"\n")
+            while True:
+                shown += os.read(terminal, 4096)
+        except OSError:  # the terminal is closed at the end of the program
+            pass
+        finally:
+            os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
     def assert_signs(self, client, key, scheme=wire.ECDSA_SHA256, kind=Kind.TLS13, content=None):
         """A signature is made, and it is the key's over just this content."""
         content = content or tls_messages.certificate_verify()
         signature = client.sign(key.hash, scheme, kind, content)
         self.assertTrue(tls_messages.is_signature(key.spki, scheme, content, signature),
                         "the signature does not verify")
+
+    def assert_signs_again(self, agent, key, since, seconds):
+        """A fault is over @since: a request within @seconds is served, those before it are told why."""
+        def attempt():
+            with agent.connect() as client:
+                try:
+                    self.assert_signs(client, key)
+                    return True
+                except Refused as refusal:
+                    self.assertIn(refusal.code, (Code.BUSY, Code.TOKEN_GONE), refusal.text)
+                    return False
+        poll_until(attempt, seconds, lambda: f"a signature\n{agent.log()}")
+        self.assertLess(time.monotonic() - since, seconds)
 
     def assert_refused(self, code, call, *args, **kwargs):
         """The call gets an ERROR of this code, with a sentence for a person."""

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import termios
 import unittest
-from pathlib import Path
 
 import wire
 from cli_harness import (FAILURE, LOCKED, NO_AGENT, NO_KEY, OK, REFUSED, UNAVAILABLE, USAGE, CliTest,

@@ -12,8 +12,8 @@ import tls_messages
 import wire
 from faults import main
 from harness import Code, Kind, needs_no_sanitizer, needs_root, poll_until
+from process_memory import memory_count, memory_has
 from prompts import PromptTest, is_gone
-from test_pin_secrecy import MAPPING_MAX, memory_has
 from wire import ModuleState, TokenState
 
 PIN = "Xq7-kept-pin-Vm2"
@@ -104,7 +104,7 @@ class TestKeeping(CacheTest):
         token, agent = self.locked(self.faulty_token(pin=PIN), token_options="pin-cache = 8h\n")
         self.assertEqual(self.ask(agent, f"pin {PIN}")[0], 0)
         (keeper,) = self.keepers(agent)
-        self.assertEqual(count_in_memory(keeper, PIN.encode()), 1)
+        self.assertEqual(memory_count(keeper, PIN.encode()), 1)
 
     def test_keeper_gives_nothing_away(self):
         _, agent = self.unlocked()
@@ -113,25 +113,6 @@ class TestKeeping(CacheTest):
         self.assertIn("NoNewPrivs:\t1", (process / "status").read_text())
         self.assertRegex((process / "limits").read_text(), r"Max core file size\s+0\s+0\s")
         self.assertEqual((process / "cmdline").read_bytes(), b"ask-pin\0")
-
-
-def count_in_memory(pid, needle):
-    count = 0
-    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, \
-            open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            span, permissions, *_ = line.split()
-            if not permissions.startswith("r") or "[v" in line:
-                continue
-            start, end = (int(x, 16) for x in span.split("-"))
-            if end - start > MAPPING_MAX:
-                continue  # the shadow memory of a sanitizer
-            try:
-                memory.seek(start)
-                count += memory.read(end - start).count(needle)
-            except (OSError, OverflowError, ValueError):
-                continue
-    return count
 
 
 class TestEnd(CacheTest):

@@ -2,9 +2,7 @@
 """`mtls pin change` and `mtls pin unblock`, from the terminal to the token."""
 
 import os
-import pty
 import subprocess
-import time
 
 import wire
 from faults import main
@@ -199,32 +197,9 @@ class TestUnblock(ChangeTest):
 
 
 class TestTerminal(ChangeTest):
-    def run_typed(self, agent, *typed):
-        """`mtls pin change` on a terminal of its own; (exit code, what was shown)."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.environ["MTLS_AGENT_SOCK"] = str(agent.socket)
-            os.execv(MTLS_BIN, [MTLS_BIN, "pin", "change"])
-        shown, end = b"", time.monotonic() + wire.DEADLINE
-        try:
-            for line in typed:
-                part = b""
-                while not part.endswith(b": "):
-                    self.assertLess(time.monotonic(), end, shown)
-                    part += os.read(terminal, 4096)
-                shown += part
-                os.write(terminal, line.encode() + b"\n")
-            while True:
-                shown += os.read(terminal, 4096)
-        except OSError:  # the terminal is closed at the end of the program
-            pass
-        finally:
-            os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
-
     def test_change(self):
         token, agent = self.locked()
-        code, shown = self.run_typed(agent, token.pin, NEW, NEW)
+        code, shown = self.mtls_on_terminal(agent, "pin", "change", typed=[token.pin, NEW, NEW])
         self.assertEqual(code, 0, shown)
         self.assertIn("Old PIN of token demo", shown)
         for pin in (token.pin, NEW):
@@ -233,7 +208,7 @@ class TestTerminal(ChangeTest):
 
     def test_new_pins_that_differ(self):
         token, agent = self.locked()
-        code, shown = self.run_typed(agent, token.pin, NEW, NEW + "1")
+        code, shown = self.mtls_on_terminal(agent, "pin", "change", typed=[token.pin, NEW, NEW + "1"])
         self.assertNotEqual(code, 0)
         self.assertIn("differ", shown)
         self.assertEqual(token.calls("C_SetPIN"), 0)

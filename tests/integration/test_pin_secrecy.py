@@ -6,37 +6,14 @@ import re
 import subprocess
 from pathlib import Path
 
-import wire
 from fake_pinentry import Pinentry
 from faults import FaultTest, main
 from harness import Code, MTLS_BIN, needs_root
+from process_memory import memory_has
 from wire import TokenState
 
 PIN = "Xq7-rare-pin-Vm2"
 WRONG_PIN = "Kd4-wrong-pin-Ts9"
-MAPPING_MAX = 1 << 30
-
-
-def memory_has(pid, needle):
-    """Whether a readable mapping of the process holds @needle, in any common encoding."""
-    needles = [needle.encode(), needle.encode("utf-16-le")]
-    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, \
-            open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            span, permissions, *_ = line.split()
-            if not permissions.startswith("r") or "[v" in line:
-                continue
-            start, end = (int(x, 16) for x in span.split("-"))
-            if end - start > MAPPING_MAX:
-                continue  # the shadow memory of a sanitizer
-            try:
-                memory.seek(start)
-                content = memory.read(end - start)
-            except (OSError, OverflowError, ValueError):
-                continue
-            if any(n in content for n in needles):
-                return line.strip()
-    return None
 
 
 @needs_root

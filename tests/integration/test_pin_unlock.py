@@ -2,10 +2,8 @@
 """`mtls unlock` and `mtls lock`, from the terminal to the token."""
 
 import os
-import pty
 import signal
 import subprocess
-import time
 
 import tls_messages
 import wire
@@ -30,25 +28,6 @@ class UnlockTest(FaultTest):
                               str(agent.socket)}, text=True, timeout=30, check=False,
                               **{"capture_output": True, "stdin": subprocess.DEVNULL, **kwargs})
 
-    def mtls_on_terminal(self, agent, typed, *args):
-        """Run mtls on a terminal of its own, type when it asks; (exit code, what was shown)."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.environ["MTLS_AGENT_SOCK"] = str(agent.socket)
-            os.execv(MTLS_BIN, [MTLS_BIN, *args])
-        shown, end = b"", time.monotonic() + wire.DEADLINE
-        try:
-            while b"PIN" not in shown or not shown.rstrip(b"\r\n").endswith((b":", b": ")):
-                self.assertLess(time.monotonic(), end, shown)
-                shown += os.read(terminal, 4096)
-            os.write(terminal, typed.encode() + b"\n")
-            while True:
-                shown += os.read(terminal, 4096)
-        except OSError:  # the terminal is closed at the end of the program
-            pass
-        finally:
-            os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
 class TestCommand(UnlockTest):
@@ -60,24 +39,24 @@ class TestCommand(UnlockTest):
 
     def test_unlock_on_a_terminal(self):
         token, agent = self.locked()
-        code, shown = self.mtls_on_terminal(agent, token.pin, "unlock")
+        code, shown = self.mtls_on_terminal(agent, "unlock", typed=[token.pin])
         self.assertEqual(code, 0, shown)
         with agent.connect() as client:
             self.assert_signs(client, token.keys["work"])
 
     def test_pin_is_not_echoed(self):
         token, agent = self.locked()
-        _, shown = self.mtls_on_terminal(agent, token.pin, "unlock")
+        _, shown = self.mtls_on_terminal(agent, "unlock", typed=[token.pin])
         self.assertNotIn(token.pin, shown)
 
     def test_prompt_names_the_token(self):
         token, agent = self.locked()
-        _, shown = self.mtls_on_terminal(agent, token.pin, "unlock")
+        _, shown = self.mtls_on_terminal(agent, "unlock", typed=[token.pin])
         self.assertIn(token.label, shown)
 
     def test_wrong_pin_on_a_terminal_is_tried_once(self):
         token, agent = self.locked()
-        code, shown = self.mtls_on_terminal(agent, "9999", "unlock")
+        code, shown = self.mtls_on_terminal(agent, "unlock", typed=["9999"])
         self.assertNotEqual(code, 0)
         self.assertIn("PIN", shown)
         self.assertEqual(token.calls("C_Login"), 1)
