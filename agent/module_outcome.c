@@ -136,10 +136,7 @@ static void module_login_reject(struct module *module, struct worker *worker,
     if (pin->kind == MODULE_PIN_SOURCE) {
         module_login_record_source(worker, known, pin, reply);
         known->pin = module_pin_free(pin);
-    } else if (pin->kind == MODULE_PIN_RELAY) {
-        known->pin = module_pin_free(pin);
-        module_prompt_handle_refusal(module, known, reply);
-    } else if (reply->result != WORKER_E_STATE_LOST || was_tried) {
+    } else if (pin->kind == MODULE_PIN_RELAY || reply->result != WORKER_E_STATE_LOST || was_tried) {
         known->pin = module_pin_free(pin);
         module_prompt_handle_refusal(module, known, reply);
     }
