@@ -626,6 +626,7 @@ void module_reload(struct module *module)
 
     for (size_t i = 0; i < module->token_count; i++) {
         module->tokens[i].pin_is_bad = false;
+        module->tokens[i].source_is_proved = false;
         module->tokens[i].is_blocked = false;
         module->tokens[i].text[0] = '\0';
     }
@@ -752,14 +753,14 @@ struct module *module_free(struct module *module)
     list_remove(&module->link);
     module_flush(module, PROTOCOL_E_BUSY, "the agent is ending");
     module_fail_unlock(module, "the agent is ending");
+    module_login_abort(module, NULL);
+    module_set_pin_abort(module, NULL);
     list_for_each_safe (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);
         while ((request = worker_steal_request(worker, &was_signing)))
             sign_request_fail(request, PROTOCOL_E_BUSY, "the agent is ending");
         (void)worker_free(worker);
     }
-    module_set_pin_abort(module, NULL);
-    module_login_abort(module, NULL);
     sd_event_source_disable_unref(module->restart);
     sd_event_source_disable_unref(module->release);
     sd_event_source_disable_unref(module->keep_timer);

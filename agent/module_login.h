@@ -33,8 +33,8 @@ void module_login_handle_source(struct module *module, struct module_token *toke
  * module_login_abort() - its worker ended during a login: whoever waits is answered
  * @worker:     NULL when the whole module ends
  *
- * A source's PIN that may have reached the token counts as given: the source is not asked again by
- * itself.
+ * A source whose PIN may have reached the token is asked once more, by the next worker; after that
+ * not by itself.
  */
 void module_login_abort(struct module *module, const struct worker *worker);
 

@@ -11,6 +11,10 @@
 #include "common/escape.h"
 #include "common/log.h"
 
+/* How many logins in a row may have broken off when a source is asked once more. */
+#define LOGIN_REPEATS 1u
+#define LOGIN_REPEATS_PROVED 2u /* its PIN has opened this token before */
+
 /* The PIN may be right, but too few tries are left to find out: a reload would not help. */
 static void module_login_note_refused(struct module_token *token, const char *detail)
 {
@@ -32,30 +36,60 @@ static enum pin_outcome module_login_get_outcome(const struct worker *worker,
     /* Nothing was typed at the reader. */
     if (worker->login_is_keypad && reply->result == WORKER_E_MODULE)
         return PIN_OUTCOME_NOT_TRIED;
-    return worker_may_have_tried_pin(worker) ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_NOT_TRIED;
+    if (!worker_may_have_tried_pin(worker))
+        return PIN_OUTCOME_NOT_TRIED;
+    return reply->result == WORKER_E_STATE_LOST ? PIN_OUTCOME_UNCLEAR : PIN_OUTCOME_REFUSED;
 }
 
-static void module_login_end_ledger(struct module *module, const struct module_token *known,
-                                    const struct module_pin *pin, enum pin_outcome outcome)
+/*
+ * Whether a source is asked again after a login that broke off. A right PIN loses nothing by that,
+ * as the token counts anew when it takes it; a wrong one costs what is bounded here, and never the
+ * last tries of a token that tells of them (WORKER_TRIES_SAFE).
+ */
+static bool module_login_may_repeat(const struct module *module, const struct module_token *known,
+                                    const struct module_pin *pin)
+{
+    const struct worker_token id = module_token_get_id(known);
+    unsigned int count = pin_ledger_count(module->agent->ledger, &id);
+
+    return pin->kind == MODULE_PIN_SOURCE && pin != known->kept && count > 0 &&
+           count <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : LOGIN_REPEATS);
+}
+
+/* Has the ledger say what became of a try. Return: REFUSED as well where it is to count as that. */
+static enum pin_outcome module_login_settle(struct module *module, const struct module_token *known,
+                                            const struct module_pin *pin, enum pin_outcome outcome)
 {
     const struct worker_token id = module_token_get_id(known);
 
+    if (outcome == PIN_OUTCOME_UNCLEAR && !module_login_may_repeat(module, known, pin))
+        outcome = PIN_OUTCOME_REFUSED;
     module_pin_record(pin, pin_ledger_end(module->agent->ledger, &id, outcome));
+    return outcome;
+}
+
+/* The source is not asked again by itself. */
+static void module_login_note_broken_off(struct module_token *token)
+{
+    token->pin_is_bad = true;
+    module_login_note(token, "%s",
+                      "the login broke off, so the PIN may have cost a try: reload the agent "
+                      "(SIGHUP) to try it again, or use `mtls unlock`");
 }
 
 /* Remembers what came out of a source's login, in words for the status. */
-static void module_login_record_source(const struct worker *worker, struct module_token *token,
-                                       const struct module_pin *pin,
-                                       const struct worker_reply *reply)
+static void module_login_record_source(struct module_token *token, const struct module_pin *pin,
+                                       const struct worker_reply *reply, enum pin_outcome outcome)
 {
     char detail[PROTOCOL_TEXT_MAX / 2];
 
     escape_text(reply->text, detail, sizeof(detail));
     if (reply->result == WORKER_E_PIN_SOURCE && pin->source && *pin_source_text(pin->source))
         (void)snprintf(detail, sizeof(detail), "%s", pin_source_text(pin->source));
-    /* A card that was not ready says nothing about the PIN: the next worker asks for it again. */
-    if (reply->result == WORKER_E_STATE_LOST && !worker_may_have_tried_pin(worker))
-        module_login_note(token, "%s", detail);
+    if (reply->result == WORKER_E_STATE_LOST && outcome == PIN_OUTCOME_REFUSED)
+        module_login_note_broken_off(token);
+    else if (reply->result == WORKER_E_STATE_LOST)
+        module_login_note(token, "%s", detail); /* the next worker asks for the PIN again */
     else if (reply->result == WORKER_E_REFUSED)
         module_login_note_refused(token, detail);
     else
@@ -102,6 +136,7 @@ static void module_login_accept(struct module *module, const struct worker *work
 
     /* A person's PIN says nothing about the source's. */
     known->pin_is_bad &= is_by_person;
+    known->source_is_proved |= pin->kind == MODULE_PIN_SOURCE;
     known->is_blocked = false;
     if (!known->pin_is_bad)
         known->text[0] = '\0';
@@ -120,11 +155,11 @@ static void module_login_accept(struct module *module, const struct worker *work
 }
 
 /* The token is not open. */
-static void module_login_reject(struct module *module, struct worker *worker,
-                                struct module_token *known, struct module_pin *pin,
-                                const struct worker_reply *reply)
+static void module_login_reject(struct module *module, struct module_token *known,
+                                struct module_pin *pin, const struct worker_reply *reply,
+                                enum pin_outcome outcome)
 {
-    bool was_tried = worker_may_have_tried_pin(worker);
+    bool was_tried = outcome != PIN_OUTCOME_NOT_TRIED;
 
     if (reply->result == WORKER_E_PIN_BLOCKED)
         known->is_blocked = true;
@@ -134,7 +169,7 @@ static void module_login_reject(struct module *module, struct worker *worker,
         return;
     }
     if (pin->kind == MODULE_PIN_SOURCE) {
-        module_login_record_source(worker, known, pin, reply);
+        module_login_record_source(known, pin, reply, outcome);
         known->pin = module_pin_free(pin);
     } else if (pin->kind == MODULE_PIN_RELAY || reply->result != WORKER_E_STATE_LOST || was_tried) {
         known->pin = module_pin_free(pin);
@@ -166,11 +201,12 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
 
     module->login_worker = NULL;
     known->flags = reply->token_flags;
-    module_login_end_ledger(module, known, pin, module_login_get_outcome(worker, reply));
+    enum pin_outcome outcome =
+        module_login_settle(module, known, pin, module_login_get_outcome(worker, reply));
     if (reply->result == WORKER_OK)
         module_login_accept(module, worker, known, pin);
     else
-        module_login_reject(module, worker, known, pin, reply);
+        module_login_reject(module, known, pin, reply, outcome);
     module_keep_end_login(known);
     module_login_log(worker, known, is_by_person, reply);
     module_login_tell(module, &id, reply->result == WORKER_OK ? "unlocked" : "not unlocked");
@@ -178,30 +214,24 @@ void module_login_handle_reply(struct module *module, struct worker *worker,
         module_login_answer(request, worker, reply);
 }
 
-/* The worker, or the whole module, ended while it had this PIN. */
+/* The worker, or with NULL the whole module, ended while it had this PIN. */
 static void module_login_abort_pin(struct module *module, const struct worker *worker,
-                                   struct module_token *known, struct module_pin *pin)
+                                   struct module_token *known, struct module_pin *pin,
+                                   bool was_tried)
 {
     static const char text[] = "the token's module failed during the login; try again";
-    bool was_tried = worker && worker_may_have_tried_pin(worker);
     enum protocol_error_code code =
         worker && worker->end == WORKER_END_TIMEOUT ? PROTOCOL_E_TIMEOUT : PROTOCOL_E_INTERNAL;
+    enum pin_outcome outcome = module_login_settle(
+        module, known, pin, was_tried ? PIN_OUTCOME_UNCLEAR : PIN_OUTCOME_NOT_TRIED);
 
-    module_login_end_ledger(module, known, pin,
-                            was_tried ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_NOT_TRIED);
     if (pin == known->kept) {
         if (was_tried)
             module_keep_drop(known, "the module failed while it had it");
-        return;
-    }
-    if (pin->kind == MODULE_PIN_SOURCE) {
+    } else if (pin->kind == MODULE_PIN_SOURCE) {
         known->pin = module_pin_free(pin);
-        if (!was_tried)
-            return;
-        known->pin_is_bad = true;
-        module_login_note(known, "%s",
-                          "the module failed during the login, so the PIN may have been tried: "
-                          "reload the agent (SIGHUP) to try it again, or use `mtls unlock`");
+        if (outcome == PIN_OUTCOME_REFUSED)
+            module_login_note_broken_off(known);
     } else if (!worker || was_tried || pin->kind == MODULE_PIN_RELAY) {
         module_login_drop_pin(module, known, code, text);
     } /* else it is for the next worker, within its time */
@@ -209,12 +239,13 @@ static void module_login_abort_pin(struct module *module, const struct worker *w
 
 void module_login_abort(struct module *module, const struct worker *worker)
 {
+    const struct worker *in_login = TAKE_PTR(module->login_worker);
     struct module_pin *pin = TAKE_PTR(module->login_pin);
 
-    module->login_worker = NULL;
     if (pin) {
         struct module_token *known = &module->tokens[pin->token];
-        module_login_abort_pin(module, worker, known, pin);
+        module_login_abort_pin(module, worker, known, pin,
+                               in_login && worker_may_have_tried_pin(in_login));
         module_keep_end_login(known);
     }
     for (size_t i = 0; !worker && i < module->token_count; i++) {

@@ -64,6 +64,7 @@ static void module_set_pin_take(struct module *module, struct module_token *know
         pin_source_record(known->kept->source, record);
     known->is_blocked = false;
     module_keep_drop(known, "the token has a new PIN");
+    known->source_is_proved = false;
     known->pin_is_bad = config && config->pin != CONFIG_PIN_ASK;
     (void)snprintf(known->text, sizeof(known->text), "%s",
                    known->pin_is_bad ? "its PIN was changed; correct the source and reload the "

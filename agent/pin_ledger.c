@@ -278,7 +278,8 @@ const struct pin_record *pin_ledger_end(struct pin_ledger *ledger, const struct 
         entry->count = 0;
         entry->source[0] = '\0';
     } else {
-        entry->count = entry->count_before;
+        if (outcome == PIN_OUTCOME_NOT_TRIED)
+            entry->count = entry->count_before;
         memcpy(entry->source, entry->source_before, sizeof(entry->source));
     }
     return ledger_record(ledger, entry);

@@ -18,7 +18,8 @@ struct pin_ledger;
 /* What became of a try. */
 enum pin_outcome {
     PIN_OUTCOME_ACCEPTED,
-    PIN_OUTCOME_REFUSED,   /* or nobody knows */
+    PIN_OUTCOME_REFUSED,
+    PIN_OUTCOME_UNCLEAR,   /* nobody knows: it counts, and its source may be asked again */
     PIN_OUTCOME_NOT_TRIED, /* the token never saw it */
 };
 
@@ -37,7 +38,7 @@ const char *pin_ledger_path(const struct pin_ledger *ledger);
 /** pin_ledger_refused() - identity of the source whose PIN a token refused; "": none. Borrowed. */
 const char *pin_ledger_refused(const struct pin_ledger *ledger, const struct worker_token *token);
 
-/** pin_ledger_count() - PINs that a token refused since it last took one. */
+/** pin_ledger_count() - PINs that a token refused, or may have, since it last took one. */
 unsigned int pin_ledger_count(const struct pin_ledger *ledger, const struct worker_token *token);
 
 /** pin_ledger_forgive() - sources may be asked once more: a person said so (SIGHUP). */

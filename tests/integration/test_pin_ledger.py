@@ -95,6 +95,24 @@ class TestRestart(LedgerTest):
         self.restart(agent)
         self.assertEqual(token.calls("C_Login"), 2)
 
+    def test_logins_that_broke_off_are_not_made_again(self):
+        token = self.counting_token()
+        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 2")
+        agent = self.serve(token, ready=False, workers=1)
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        self.restart(agent)
+        self.assertEqual(token.calls("C_Login"), 2)
+        self.assertEqual(token.tries_left(), self.TRIES)
+
+    def test_login_that_broke_off_is_made_again(self):
+        token = self.counting_token()
+        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 1")
+        agent = self.serve(token, ready=False, workers=1)
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        self.assertEqual(token.calls("C_Login"), 2)
+        self.wait_lines(agent, 0)
+        self.restart(agent, TokenState.READY)
+
     def test_person_clears_it(self):
         token, agent = self.refused()
         self.restart(agent)

@@ -9,7 +9,7 @@ import tls_messages
 import wire
 from faults import FaultTest, main
 from harness import Code, Kind, is_alive, poll_until
-from wire import ModuleState
+from wire import ModuleState, TokenState
 
 
 class TestHangInSign(FaultTest):
@@ -152,17 +152,22 @@ class TestHangInLogin(FaultTest):
         with agent.connect() as client:
             self.assert_signs(client, other.keys["healthy"])
 
-    def test_pin_that_may_have_been_tried_is_not_given_again(self):
-        """Whether the hung login cost a try is not known, so no second one follows by itself."""
+    def test_pin_that_may_have_been_tried_is_given_once_more_and_no_further(self):
+        """Whether a hung login cost a try is not known."""
         token = self.faulty_token()
         token.rules("C_Login hang")
         agent = self.serve(token, ready=False, workers=1)
-        token.wait_calls("C_Login")
-        hanging = token.calling_pids("C_Login")[0]
-        poll_until(lambda: not is_alive(hanging), what="the hanging worker is killed")
-        self.wait_module(agent, lambda m: m.restarts >= 1 and m.state == ModuleState.READY)
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        self.wait_module(agent, lambda m: m.state == ModuleState.READY)
         time.sleep(1.5)  # what is observed is that nothing happens
-        self.assertEqual(token.calls("C_Login"), 1)
+        self.assertEqual(token.calls("C_Login"), 2)
+
+    def test_login_that_hung_once_is_made_again(self):
+        token = self.faulty_token()
+        token.rules("C_Login hang 1")
+        agent = self.serve(token, ready=False, workers=1)
+        self.assert_recovers(agent, token.keys["work"])
+        self.assertEqual(token.calls("C_Login"), 2)
 
     def test_unlock_is_answered_and_works_afterwards(self):
         token = self.faulty_token()

@@ -66,11 +66,85 @@ class TestTokenNotReady(LoginTest):
         token.rules()
         agent.wait_keys()
 
-    def test_trouble_in_the_login_is_not_met_with_a_second_one(self):
-        token, agent, runs = self.asked("C_Login rv 30 1")
+
+class TestBrokenOff(LoginTest):
+    """The card is pulled in C_Login, say: whether it saw the PIN nobody knows."""
+
+    ENDS = {"removed": "rv 32", "crash": "crash"}
+    TRIES = 5
+
+    def counting_token(self):
+        token = self.faulty_token()
+        token.rules(f"pin-tries {self.TRIES}")
+        token.tries_left(self.TRIES)
+        return token
+
+    def replace_worker(self, agent):
+        (worker,) = agent.workers()
+        agent.kill_workers()
+        poll_until(lambda: worker not in agent.workers(), what="the worker was replaced")
+
+    def test_request_that_waits_notices_nothing(self):
+        for name, end in self.ENDS.items():
+            with self.subTest(name):
+                token = self.counting_token()
+                agent = self.serve(token, workers=1)
+                token.rules(f"pin-tries {self.TRIES}", f"C_Login {end} 1")
+                self.replace_worker(agent)
+                self.assert_recovers(agent, token.keys["work"])
+                self.assertEqual(token.calls("C_Login"), 3)
+                self.assertEqual(token.tries_left(), self.TRIES)
+                agent.stop()
+
+    def test_source_that_never_opened_the_token_is_asked_once_more(self):
+        for name, end in self.ENDS.items():
+            with self.subTest(name):
+                token = self.counting_token()
+                token.rules(f"pin-tries {self.TRIES}", f"C_Login {end}")
+                agent = self.serve(token, ready=False, workers=1)
+                status = self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+                self.assertIn("broke off", status.text)
+                self.assertIn("mtls unlock", status.text)
+                self.assertEqual(token.calls("C_Login"), 2)
+                agent.stop()
+
+    def test_source_that_opened_it_before_is_asked_twice_more(self):
+        for name, end in self.ENDS.items():
+            with self.subTest(name):
+                token = self.counting_token()
+                agent = self.serve(token, workers=1)
+                token.rules(f"pin-tries {self.TRIES}", f"C_Login {end}")
+                self.replace_worker(agent)
+                self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+                self.assertEqual(token.calls("C_Login"), 1 + 3)
+                agent.stop()
+
+    def test_each_login_that_is_made_begins_anew(self):
+        token = self.counting_token()
+        agent = self.serve(token, workers=1)
+        for _ in range(3):
+            token.rules(f"pin-tries {self.TRIES}", "C_Login crash 1")
+            self.replace_worker(agent)
+            self.assert_recovers(agent, token.keys["work"])
+
+    def test_wrong_pin_costs_one_try(self):
+        """It was refused, and the answer lost: the token says that tries are low."""
+        token = self.counting_token()
+        agent = self.serve(token, workers=1)
+        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 1")
+        token.tries_left(self.TRIES - 1)
+        self.replace_worker(agent)
         self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
-        time.sleep(1)  # what is observed is that nothing happens
-        self.assertEqual(runs.read_text(), "run\n")
+        self.assertEqual(token.tries_left(), self.TRIES - 1)
+        self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_reload_asks_again(self):
+        token = self.counting_token()
+        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 2")
+        agent = self.serve(token, ready=False, workers=1)
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        agent.reload()
+        self.assert_recovers(agent, token.keys["work"])
 
 
 class TestReload(LoginTest):
