@@ -522,7 +522,8 @@ static bool agent_has_worker(const struct agent *agent)
     return false;
 }
 
-/* What is in flight is finished, then the workers end by themselves, then we do. */
+/* What is in flight is finished, then the workers end by themselves, then the ledger of refused PINs
+ * is written, then we end. */
 static int agent_advance_stop(struct agent *agent)
 {
     if (!list_is_empty(&agent->sign_requests))
@@ -533,7 +534,9 @@ static int agent_advance_stop(struct agent *agent)
             module_stop(list_entry(link, struct module, link));
         agent_watch(agent);
     }
-    return agent_has_worker(agent) ? 0 : sd_event_exit(agent->event, 0);
+    if (agent_has_worker(agent) || pin_source_has_released())
+        return 0;
+    return sd_event_exit(agent->event, 0);
 }
 
 static int agent_handle_idle(sd_event_source *source, void *userdata)

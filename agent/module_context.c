@@ -255,9 +255,10 @@ static void module_context_record(struct module *module, const struct worker_tok
     const struct pin_record *record = NULL;
 
     if (is_refused)
-        record = pin_ledger_begin(ledger, token, is_by_person ? NULL : pin_source_identity(source));
-    else if (pin_ledger_count(ledger, token) > 0)
-        record = pin_ledger_end(ledger, token, PIN_OUTCOME_ACCEPTED);
+        (void)pin_ledger_begin(ledger, token, is_by_person ? NULL : pin_source_identity(source));
+    if (is_refused || pin_ledger_count(ledger, token) > 0)
+        record =
+            pin_ledger_end(ledger, token, is_refused ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_ACCEPTED);
     if (record)
         pin_source_record(source, record);
 }

@@ -11,9 +11,8 @@
 #include "common/escape.h"
 #include "common/log.h"
 
-/* How many logins in a row may have broken off when a source is asked once more. */
-#define LOGIN_REPEATS 1u
-#define LOGIN_REPEATS_PROVED 2u /* its PIN has opened this token before */
+/* As PIN_LEDGER_REPEATS, of a source whose PIN has opened the token before. */
+#define LOGIN_REPEATS_PROVED 2u
 
 /* The PIN may be right, but too few tries are left to find out: a reload would not help. */
 static void module_login_note_refused(struct module_token *token, const char *detail)
@@ -53,7 +52,7 @@ static bool module_login_may_repeat(const struct module *module, const struct mo
     unsigned int count = pin_ledger_count(module->agent->ledger, &id);
 
     return pin->kind == MODULE_PIN_SOURCE && pin != known->kept && count > 0 &&
-           count <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : LOGIN_REPEATS);
+           count <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : PIN_LEDGER_REPEATS);
 }
 
 /* Has the ledger say what became of a try. Return: REFUSED as well where it is to count as that. */

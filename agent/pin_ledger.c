@@ -20,6 +20,7 @@
 struct ledger_entry {
     char *token; /* as in the file: "token=SERIAL:LABEL" */
     unsigned int count;
+    bool is_under_way; /* the last one, whose end is not known yet */
     char when[LEDGER_WHEN_MAX];
     char source[PIN_IDENTITY_MAX + 1]; /* "": none */
     /* Before the try that is under way, should it turn out not to have been one. */
@@ -106,28 +107,40 @@ static const char *ledger_take_word(char **rest, const char *name)
     return word && strncmp(word, name, len) == 0 ? word + len : NULL;
 }
 
+/* "refused=N", or "begun=N" when nobody wrote down what became of the last of them. */
+static bool ledger_take_count(char **rest, unsigned long *ret_count, bool *ret_is_under_way)
+{
+    const char *word = strtok_r(NULL, " ", rest);
+    char *end = NULL;
+
+    *ret_is_under_way = word && strncmp(word, "begun=", 6) == 0;
+    if (!word || (!*ret_is_under_way && strncmp(word, "refused=", 8) != 0))
+        return false;
+    *ret_count = strtoul(strchr(word, '=') + 1, &end, 10);
+    return !*end && *ret_count > 0 && *ret_count <= LEDGER_COUNT_MAX;
+}
+
 /* A line that is not one of ours is left out: it says nothing that we would understand. */
 static void ledger_take_line(struct pin_ledger *ledger, char *line)
 {
     char *rest = NULL;
-    char *end = NULL;
+    unsigned long count = 0;
+    bool is_under_way = false;
     const char *token = strtok_r(line, " ", &rest);
-    const char *refused = ledger_take_word(&rest, "refused=");
+    bool has_count = ledger_take_count(&rest, &count, &is_under_way);
     const char *when = ledger_take_word(&rest, "when=");
     const char *source = ledger_take_word(&rest, "source=");
 
-    if (!token || !refused || !when || !source || strncmp(token, "token=", 6) != 0 ||
+    if (!token || !has_count || !when || !source || strncmp(token, "token=", 6) != 0 ||
         strlen(when) >= LEDGER_WHEN_MAX || strlen(source) > PIN_IDENTITY_MAX)
-        return;
-    unsigned long count = strtoul(refused, &end, 10);
-    if (*end || count == 0 || count > LEDGER_COUNT_MAX)
         return;
     struct ledger_entry *entry = ledger_add(ledger, token);
     if (!entry)
         return;
     entry->count = (unsigned int)count;
     (void)snprintf(entry->when, sizeof(entry->when), "%s", when);
-    if (strcmp(source, LEDGER_NO_SOURCE) != 0)
+    bool may_repeat = is_under_way && count <= PIN_LEDGER_REPEATS;
+    if (strcmp(source, LEDGER_NO_SOURCE) != 0 && !may_repeat)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);
 }
 
@@ -234,8 +247,8 @@ static const struct pin_record *ledger_record(struct pin_ledger *ledger,
                                               const struct ledger_entry *entry)
 {
     (void)snprintf(ledger->token, sizeof(ledger->token), "%s", entry->token);
-    (void)snprintf(ledger->facts, sizeof(ledger->facts), "refused=%u when=%s", entry->count,
-                   entry->when);
+    (void)snprintf(ledger->facts, sizeof(ledger->facts), "%s=%u when=%s",
+                   entry->is_under_way ? "begun" : "refused", entry->count, entry->when);
     (void)snprintf(ledger->source, sizeof(ledger->source), "%s",
                    entry->source[0] ? entry->source : LEDGER_NO_SOURCE);
     ledger->record = (struct pin_record){
@@ -261,6 +274,7 @@ const struct pin_record *pin_ledger_begin(struct pin_ledger *ledger,
     entry->count_before = entry->count;
     memcpy(entry->source_before, entry->source, sizeof(entry->source));
     entry->count++;
+    entry->is_under_way = true;
     if (source)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);
     ledger_set_now(entry);
@@ -272,12 +286,13 @@ const struct pin_record *pin_ledger_end(struct pin_ledger *ledger, const struct 
 {
     struct ledger_entry *entry = ledger_find(ledger, token);
 
-    if (!entry || outcome == PIN_OUTCOME_REFUSED)
-        return NULL; /* that is how it stands there already */
+    if (!entry)
+        return NULL;
+    entry->is_under_way = false;
     if (outcome == PIN_OUTCOME_ACCEPTED) {
         entry->count = 0;
         entry->source[0] = '\0';
-    } else {
+    } else if (outcome != PIN_OUTCOME_REFUSED) {
         if (outcome == PIN_OUTCOME_NOT_TRIED)
             entry->count = entry->count_before;
         memcpy(entry->source, entry->source_before, sizeof(entry->source));

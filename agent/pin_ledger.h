@@ -5,7 +5,7 @@
  * again by an agent that is started anew. Never a PIN, nor anything made from one.
  *
  * Read here once, at the start. Written by ask-pin, which may wait for the disk: a try is put down
- * as refused before the PIN leaves ask-pin, and taken back when it was not.
+ * before the PIN leaves ask-pin, and what became of it afterwards.
  */
 #ifndef MTLS_AGENT_PIN_LEDGER_H
 #define MTLS_AGENT_PIN_LEDGER_H
@@ -14,6 +14,10 @@
 #include "common/worker_protocol.h"
 
 struct pin_ledger;
+
+/* So many PINs in a row may have been refused, the last one with an end that nobody knows, when its
+ * source is asked once more. */
+#define PIN_LEDGER_REPEATS 1u
 
 /* What became of a try. */
 enum pin_outcome {

@@ -89,6 +89,11 @@ static bool pin_source_is_released(const struct pin_source *source)
     return !list_is_empty(&source->link);
 }
 
+bool pin_source_has_released(void)
+{
+    return !list_is_empty(&pin_source_released);
+}
+
 void pin_source_kill_released(void)
 {
     list_for_each_safe (link, &pin_source_released)

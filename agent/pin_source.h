@@ -45,6 +45,9 @@ struct pin_source *pin_source_free(struct pin_source *source);
 /** pin_source_kill() - the PIN is gone when this returns. Return: NULL. */
 struct pin_source *pin_source_kill(struct pin_source *source);
 
+/** pin_source_has_released() - some that were freed write what they were told, and end soon. */
+bool pin_source_has_released(void);
+
 /** pin_source_kill_released() - those that were freed and have not ended yet: before the loop ends.
  */
 void pin_source_kill_released(void);

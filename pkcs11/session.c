@@ -105,15 +105,35 @@ static CK_RV session_try(struct signer *signer, struct token *token, struct sess
     return rv;
 }
 
+/* How the sessions of this process stood before a try. */
+struct session_view {
+    uint64_t turn;
+    uint32_t opened;
+    bool had_none;
+};
+
+/* With the mutex held. What was opened is read first: one that is opened and closed between the two
+ * must show. */
+static struct session_view session_look(const struct token *token)
+{
+    struct session_view view = {.turn = token->session_turn,
+                                .opened = atomic_load(&token->session_opened)};
+
+    view.had_none = atomic_load(&token->session_count) == 0;
+    return view;
+}
+
 /*
  * With the mutex held, after a try that failed. While the module was asked a place was reserved,
  * and others may have begun to wait for it. Returns true when there is nothing to wait for: this
  * process had no session before, has none now, and nobody had one in between.
  */
-static bool session_wait(struct token *token, uint64_t turn, bool had_none, bool was_asked)
+static bool session_wait(struct token *token, const struct session_view *before, bool was_asked)
 {
-    bool is_hopeless =
-        had_none && token->session_turn == turn && atomic_load(&token->session_count) == 0;
+    uint64_t turn = before->turn;
+    bool is_hopeless = before->had_none && token->session_turn == turn &&
+                       atomic_load(&token->session_count) == 0 &&
+                       atomic_load(&token->session_opened) == before->opened;
 
     if (was_asked) {
         turn += token->session_turn == turn;
@@ -135,13 +155,12 @@ CK_RV session_take(struct signer *signer, struct token *token, struct session *r
     (void)pthread_mutex_lock(&token->session_lock);
     atomic_fetch_add(&token->session_waiting, 1);
     for (bool is_over = false; !is_over;) {
-        uint64_t turn = token->session_turn;
-        bool had_none = atomic_load(&token->session_count) == 0;
+        const struct session_view before = session_look(token);
         /* Not under the mutex, which session_tell() takes. */
         (void)pthread_mutex_unlock(&token->session_lock);
         rv = session_try(signer, token, ret_session, &was_asked);
         (void)pthread_mutex_lock(&token->session_lock);
-        is_over = rv != CKR_SESSION_COUNT || session_wait(token, turn, had_none, was_asked);
+        is_over = rv != CKR_SESSION_COUNT || session_wait(token, &before, was_asked);
     }
     atomic_fetch_sub(&token->session_waiting, 1);
     (void)pthread_mutex_unlock(&token->session_lock);

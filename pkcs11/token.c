@@ -101,7 +101,9 @@ CK_RV token_open_session(struct token *token, CK_SESSION_HANDLE *ret_session)
         return CKR_SESSION_COUNT;
     CK_RV rv =
         token->calls->C_OpenSession(token->slot_id, CKF_SERIAL_SESSION, NULL, NULL, ret_session);
-    if (rv != CKR_OK) {
+    if (rv == CKR_OK) {
+        atomic_fetch_add(&token->session_opened, 1);
+    } else {
         *ret_session = CK_INVALID_HANDLE;
         atomic_fetch_sub(&token->session_count, 1);
     }

@@ -24,6 +24,7 @@ struct token {
     _Atomic CK_SESSION_HANDLE session; /* for reading objects and the login; CK_INVALID_HANDLE:
                                           none, or a signer has borrowed it */
     _Atomic uint32_t session_count;    /* that are open or being opened, @session among them */
+    _Atomic uint32_t session_opened;   /* counts those that were */
     uint32_t session_max;              /* that may be; 0: as many as the module gives */
     /* Of session.c: */
     _Atomic uint64_t full_until_ms; /* when it may be asked for one more */

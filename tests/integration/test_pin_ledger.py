@@ -24,6 +24,13 @@ class LedgerTest(PromptTest):
                    what=lambda: f"{count} lines, there are {self.lines(agent)}\n{agent.log()}")
         return self.lines(agent)
 
+    def wait_refused(self, agent, count):
+        """The one line says so, and not that a try is under way."""
+        poll_until(lambda: any(f" refused={count} " in line for line in self.lines(agent)),
+                   what=lambda: f"{count} refused, there are {self.lines(agent)}\n{agent.log()}")
+        (line,) = self.lines(agent)
+        return line
+
     def refused(self, pin=None, **kwargs):
         """An agent whose source gave a wrong PIN."""
         token = self.counting_token()
@@ -122,21 +129,47 @@ class TestRestart(LedgerTest):
         token.set_pin_file(token.pin)
         self.restart(agent, TokenState.READY)
 
-    def test_agent_that_is_killed_in_the_login_counts_it_as_refused(self):
-        """Whether the token saw the PIN nobody knows."""
+    def test_agent_that_ends_in_the_login_makes_it_once_more(self):
         token = self.counting_token()
-        token.rules(f"pin-tries {self.TRIES}", "C_Login hang")
+        token.rules(f"pin-tries {self.TRIES}", "C_Login hang 1")
         agent = self.serve(token, ready=False, workers=1)
         token.wait_calls("C_Login")
+        agent.stop()
+        self.assertEqual(len(self.lines(agent)), 1)
+        agent.start()
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        self.wait_lines(agent, 0)
+
+    def kill_in_the_login(self, agent, token, count):
+        token.wait_calls("C_Login", count)
         children = agent.children()
         agent.process.kill()
         agent.process.wait()
         poll_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children),
                    what="its children ended")
+
+    def test_agent_that_is_killed_in_the_login_makes_it_once_more(self):
+        """Whether the token saw the PIN nobody knows."""
+        token = self.counting_token()
+        token.rules(f"pin-tries {self.TRIES}", "C_Login hang")
+        agent = self.serve(token, ready=False, workers=1)
+        self.kill_in_the_login(agent, token, 1)
+        agent.start()
+        self.kill_in_the_login(agent, token, 2)
         token.rules(f"pin-tries {self.TRIES}")
         agent.start()
         self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
-        self.assertEqual(token.calls("C_Login"), 0 + 1)
+        self.assertEqual(token.calls("C_Login"), 2)
+
+    def test_agent_that_is_killed_in_the_login_comes_back_open(self):
+        token = self.counting_token()
+        agent = self.serve(token, workers=1)
+        token.rules(f"pin-tries {self.TRIES}", "C_Login hang 1")
+        agent.kill_workers()
+        self.kill_in_the_login(agent, token, 2)
+        agent.start()
+        self.wait_token(agent, lambda t: t.state == TokenState.READY)
+        self.wait_lines(agent, 0)
 
     def test_login_that_never_reached_the_token_is_taken_back(self):
         token = self.counting_token(tries=1)  # so low that no source's PIN is tried
@@ -150,7 +183,7 @@ class TestRestart(LedgerTest):
 class TestFile(LedgerTest):
     def test_what_stands_there(self):
         token, agent = self.refused()
-        (line,) = self.wait_lines(agent, 1)
+        line = self.wait_refused(agent, 1)
         self.assertRegex(line, rf"^token={token.serial}:demo refused=1 when=\d{{4}}-\d\d-\d\dT"
                                r"\d\d:\d\d:\d\dZ source=file-[0-9a-f]{16}-[0-9a-f.-]+$")
         self.assertNotIn(WRONG, line)
@@ -162,8 +195,7 @@ class TestFile(LedgerTest):
         with agent.connect() as client:
             for count in (1, 2):
                 self.assert_refused(Code.PIN, client.unlock, WRONG)
-                (line,) = self.wait_lines(agent, 1)
-                self.assertIn(f" refused={count} ", line)
+                line = self.wait_refused(agent, count)
                 self.assertTrue(line.endswith(" source=-"), line)
             client.unlock(token.pin)
         self.wait_lines(agent, 0)
