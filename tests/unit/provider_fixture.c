@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "client/provider/key_reference.h"
+#include "rsa_key.h"
 
 #define READY_LEN 6 /* "ready\n" */
 
@@ -26,17 +27,6 @@ const struct fixture_key fixture_keys[FIXTURE_KEY_COUNT] = {
     [FIXTURE_ED25519] = {"ed25519", "ED25519", NULL, NULL},
 };
 
-static EVP_PKEY *fixture_generate_pss(void)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
-    EVP_PKEY *pkey = NULL;
-
-    if (EVP_PKEY_keygen_init(ctx) > 0)
-        (void)EVP_PKEY_generate(ctx, &pkey);
-    EVP_PKEY_CTX_free(ctx);
-    return pkey;
-}
-
 static EVP_PKEY *fixture_generate(int key)
 {
     switch (key) {
@@ -47,9 +37,9 @@ static EVP_PKEY *fixture_generate(int key)
     case FIXTURE_P521:
         return EVP_EC_gen("P-521");
     case FIXTURE_RSA:
-        return EVP_RSA_gen(2048);
+        return rsa_key_load(2048);
     case FIXTURE_PSS:
-        return fixture_generate_pss();
+        return rsa_key_load_pss();
     default:
         return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     }

@@ -8,6 +8,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "rsa_key.h"
 #include "unit.h"
 
 struct fixture {
@@ -103,13 +104,13 @@ static void test_verify_takes_an_ed25519_signature(void **state)
 
 static void test_verify_takes_a_pss_signature(void **state)
 {
-    sign(*state, EVP_RSA_gen(2048), "SHA384", true);
+    sign(*state, rsa_key_load(2048), "SHA384", true);
     assert_int_equal(verify(*state, SCHEME_RSA_PSS_RSAE_SHA384), 0);
 }
 
 static void test_verify_refuses_pkcs1_where_pss_is_meant(void **state)
 {
-    sign(*state, EVP_RSA_gen(2048), "SHA256", false);
+    sign(*state, rsa_key_load(2048), "SHA256", false);
     assert_int_equal(verify(*state, SCHEME_RSA_PSS_RSAE_SHA256), SELF_TEST_E_WRONG);
 }
 

@@ -18,6 +18,7 @@
 
 #include "client/module/crypto/crypto.h"
 #include "common/der_ecdsa.h"
+#include "rsa_key.h"
 #include "unit.h"
 
 #define THREADS 4u
@@ -194,19 +195,12 @@ static EVP_PKEY *make_key(enum which_key which)
         return EVP_EC_gen("P-521");
     case WHICH_ED25519:
         return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    case WHICH_RSA_PSS: {
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
-        EVP_PKEY *pkey = NULL;
-        assert_true(EVP_PKEY_keygen_init(ctx) > 0 &&
-                    EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) > 0 &&
-                    EVP_PKEY_keygen(ctx, &pkey) > 0);
-        EVP_PKEY_CTX_free(ctx);
-        return pkey;
-    }
+    case WHICH_RSA_PSS:
+        return rsa_key_load_pss();
     case WHICH_RSA:
         break;
     }
-    return EVP_RSA_gen(2048);
+    return rsa_key_load(2048);
 }
 
 static EVP_PKEY *get_key(enum which_key which)

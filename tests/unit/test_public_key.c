@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pkcs11/public_key.h"
+#include "rsa_key.h"
 #include "unit.h"
 
 static const struct wire_span params_p256 =
@@ -27,7 +28,7 @@ static int setup(void **state)
     static struct keys keys;
 
     keys = (struct keys){EVP_EC_gen("P-256"), EVP_EC_gen("P-521"),
-                         EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), EVP_RSA_gen(2048)};
+                         EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), rsa_key_load(2048)};
     *state = &keys;
     return keys.p256 && keys.p521 && keys.ed && keys.rsa ? 0 : -1;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pkcs11/verify.h"
+#include "rsa_key.h"
 #include "unit.h"
 
 static const EVP_MD *md_of(enum hash_id hash)
@@ -42,19 +43,12 @@ static EVP_PKEY *make_key(enum key_type type)
         return EVP_EC_gen("P-256");
     case KEY_TYPE_ED25519:
         return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    case KEY_TYPE_RSA_PSS: {
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
-        EVP_PKEY *key = NULL;
-        assert_true(EVP_PKEY_keygen_init(ctx) > 0 &&
-                    EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) > 0 &&
-                    EVP_PKEY_keygen(ctx, &key) > 0);
-        EVP_PKEY_CTX_free(ctx);
-        return key;
-    }
+    case KEY_TYPE_RSA_PSS:
+        return rsa_key_load_pss();
     case KEY_TYPE_RSA:
         break;
     }
-    return EVP_RSA_gen(2048);
+    return rsa_key_load(2048);
 }
 
 static void test_verify_every_scheme(void **state)
@@ -101,7 +95,7 @@ static void test_verify_every_scheme(void **state)
 static void test_verify_pss_salt_length(void **state)
 {
     const struct scheme *scheme = scheme_find(SCHEME_RSA_PSS_RSAE_SHA256);
-    EVP_PKEY *pkey = EVP_RSA_gen(2048);
+    EVP_PKEY *pkey = rsa_key_load(2048);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
     uint8_t data[32] = {1};
     uint8_t signature[256];
@@ -139,7 +133,7 @@ static void test_verify_with_changing_keys_and_schemes(void **state)
 
     (void)state;
     for (size_t key = 0; key < 2; key++) {
-        EVP_PKEY *pkey = make_key(KEY_TYPE_RSA);
+        EVP_PKEY *pkey = key == 0 ? rsa_key_load(2048) : rsa_key_load_other();
         for (size_t i = 0; i < 2; i++)
             assert_int_equal(make_signature(pkey, schemes[i], span, signatures[key][i], 256), 256);
         assert_int_equal(public_key_from_pkey(pkey, &keys[key]), 0);
