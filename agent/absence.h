@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tokens that a module had and has no more: what was on them is remembered, so that their keys
- * are listed and a request for one of them can wait until the token is back. Tokens are known by
- * label and serial. Only what a worker has reported is in here; it does not outlive the agent.
+ * are listed and a request for one of them can wait until the token is back. So are the keys that a
+ * token shows to those alone who have logged in, while it is locked. Tokens are known by label and
+ * serial. Only what a worker has reported is in here; it does not outlive the agent.
  */
 #ifndef MTLS_AGENT_ABSENCE_H
 #define MTLS_AGENT_ABSENCE_H
@@ -14,6 +15,7 @@
 struct absent_token {
     struct inventory *inventory; /* a reference */
     uint32_t number;             /* of the token in it */
+    bool is_locked;              /* the token is there, but hides some of these keys */
 };
 
 /* All zero: none. The one that went last is the last. */
@@ -27,9 +29,22 @@ struct absence {
  * @old:        borrowed; NULL: there was none
  * @fresh:      borrowed; NULL: there is none
  *
- * Tokens of @old that are not in @fresh are absent from now on, those in @fresh are not.
+ * Tokens of @old that are not in @fresh are absent from now on, those in @fresh are not: unless
+ * they are locked now and do not show all that they had.
  */
 void absence_update(struct absence *absence, struct inventory *old, const struct inventory *fresh);
+
+/**
+ * absence_find_token() - the token of an inventory with the same label and serial; NULL: none
+ * @inventory:  NULL: there is none
+ * @hint:       where to look first: tokens seldom change their places
+ */
+const struct worker_token *absence_find_token(const struct inventory *inventory,
+                                              const struct worker_token *token, size_t hint);
+
+/** absence_token_shows() - @token, of this inventory, has the key with this SPKI hash. */
+bool absence_token_shows(const struct inventory *inventory, const struct worker_token *token,
+                         const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
 
 /** absence_get_token() - the token of an entry; never NULL. */
 const struct worker_token *absence_get_token(const struct absent_token *entry);

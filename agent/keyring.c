@@ -28,6 +28,7 @@ static void keyring_key_deinit(struct keyring_key *key)
 {
     free(key->name);
     (void)inventory_unref(key->inventory);
+    (void)inventory_unref(key->token_inventory);
 }
 
 struct keyring *keyring_free(struct keyring *keyring)
@@ -75,59 +76,84 @@ static char *keyring_make_name(const struct config_key *config, const struct inv
     return strdup(name);
 }
 
-static int keyring_add_key(struct keyring *keyring, struct module *module,
-                           struct inventory *inventory, const struct inventory_key *key,
-                           bool is_absent)
+/* @added: what is known of it already. There is room for one more. */
+static int keyring_add_key(struct keyring *keyring, struct keyring_key added)
 {
-    struct keyring_key added = {
-        .hash = key->hash,
-        .key = key,
-        .token = &inventory_find_token(inventory, key->info.token)->info,
-        .module = module,
-        .is_absent = is_absent,
-    };
-
     /* The card is used through another module. */
-    if (!is_absent && module_readers_first(module, added.token))
+    if (!added.is_absent && module_readers_first(added.module, added.token))
         return 0;
+    added.hash = added.key->hash;
     keyring_find_section(keyring->config, &added);
-    added.name = keyring_make_name(added.config, key);
+    added.name = keyring_make_name(added.config, added.key);
     if (!added.name)
         return -ENOMEM;
-    added.inventory = inventory_ref(inventory);
+    added.inventory = inventory_ref(added.inventory);
+    added.token_inventory = inventory_ref(added.token_inventory);
     keyring->keys[keyring->key_count++] = added;
     return 0;
 }
 
-/* @token: only the keys of this one, which is absent; NULL: all of them. */
-static int keyring_add_inventory(struct keyring *keyring, struct module *module,
-                                 struct inventory *inventory, const uint32_t *token)
+static int keyring_make_room(struct keyring *keyring, size_t count)
 {
     struct keyring_key *keys =
-        reallocarray(keyring->keys, keyring->key_count + inventory->key_count + 1, sizeof(*keys));
+        reallocarray(keyring->keys, keyring->key_count + count + 1, sizeof(*keys));
 
     if (!keys)
         return -ENOMEM;
     keyring->keys = keys;
-    for (size_t i = 0; i < inventory->key_count; i++) {
-        const struct inventory_key *key = &inventory->keys[i];
-        int r = token && key->info.token != *token
-                    ? 0
-                    : keyring_add_key(keyring, module, inventory, key, token != NULL);
-        if (r)
-            return r;
-    }
     return 0;
+}
+
+static int keyring_add_present(struct keyring *keyring, struct module *module)
+{
+    struct inventory *inventory = module->inventory;
+    int r = keyring_make_room(keyring, inventory->key_count);
+
+    for (size_t i = 0; i < inventory->key_count && r == 0; i++) {
+        const struct inventory_key *key = &inventory->keys[i];
+        r = keyring_add_key(keyring,
+                            (struct keyring_key){
+                                .key = key,
+                                .token = &inventory_find_token(inventory, key->info.token)->info,
+                                .inventory = inventory,
+                                .token_inventory = inventory,
+                                .module = module,
+                            });
+    }
+    return r;
+}
+
+/* The keys of a token that is out, or those that it hides while it is locked. */
+static int keyring_add_absent(struct keyring *keyring, struct module *module,
+                              const struct absent_token *absent)
+{
+    struct inventory *old = absent->inventory;
+    struct inventory *now = absent->is_locked ? module->inventory : old;
+    const struct worker_token *token = absence_find_token(now, absence_get_token(absent), 0);
+    int r = keyring_make_room(keyring, old->key_count);
+
+    for (size_t i = 0; i < old->key_count && r == 0 && token; i++) {
+        const struct inventory_key *key = &old->keys[i];
+        if (key->info.token != absent->number ||
+            (absent->is_locked && absence_token_shows(now, token, key->hash)))
+            continue;
+        r = keyring_add_key(keyring, (struct keyring_key){.key = key,
+                                                          .token = token,
+                                                          .inventory = old,
+                                                          .token_inventory = now,
+                                                          .module = module,
+                                                          .is_absent = !absent->is_locked,
+                                                          .is_hidden = absent->is_locked});
+    }
+    return r;
 }
 
 int keyring_add(struct keyring *keyring, struct module *module)
 {
-    int r = module->inventory ? keyring_add_inventory(keyring, module, module->inventory, NULL) : 0;
+    int r = module->inventory ? keyring_add_present(keyring, module) : 0;
 
-    for (size_t i = 0; i < module->absence.count && r == 0; i++) {
-        const struct absent_token *absent = &module->absence.tokens[i];
-        r = keyring_add_inventory(keyring, module, absent->inventory, &absent->number);
-    }
+    for (size_t i = 0; i < module->absence.count && r == 0; i++)
+        r = keyring_add_absent(keyring, module, &module->absence.tokens[i]);
     return r;
 }
 
@@ -282,7 +308,9 @@ const struct keyring_key *keyring_find(const struct keyring *keyring,
 
 enum key_state keyring_key_state(const struct keyring_key *key)
 {
-    return key->is_absent ? KEY_STATE_ABSENT : module_key_state(key->module, key->hash);
+    if (key->is_absent)
+        return KEY_STATE_ABSENT;
+    return module_key_state(key->module, key->hash, key->is_hidden ? key->token : NULL);
 }
 
 enum key_policy keyring_key_policy(const struct keyring_key *key)

@@ -16,12 +16,14 @@ struct keyring_key {
     char *name;
     const uint8_t *hash; /* PROTOCOL_KEY_HASH_LEN bytes; in @inventory */
     const struct inventory_key *key;
-    const struct worker_token *token;
-    struct inventory *inventory;     /* a reference */
+    const struct worker_token *token; /* in @token_inventory */
+    struct inventory *inventory;      /* references */
+    struct inventory *token_inventory;
     struct module *module;           /* borrowed until keyring_forget() */
     const struct config_key *config; /* NULL: no section names it */
     size_t config_uri;               /* which URI of the section names it */
     bool is_absent;                  /* its token is out, and no other has it */
+    bool is_hidden;                  /* its token is locked, and shows it when it is open */
     bool is_duplicate;               /* while the keyring is made: left out of it */
 };
 

@@ -131,9 +131,13 @@ size_t module_load(const struct module *module);
  * pause after a failure starts at once.
  */
 void module_look_again_now(struct module *module);
-/** module_key_state() - of a key that its inventory lists. */
+/**
+ * module_key_state() - of a key that its inventory lists
+ * @hidden_on:  the locked token that does not show it; NULL: it is shown
+ */
 enum key_state module_key_state(const struct module *module,
-                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                                const struct worker_token *hidden_on);
 
 enum token_state module_token_state(const struct module *module, const struct worker_token *token,
                                     const char **ret_text);

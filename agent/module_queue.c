@@ -48,22 +48,24 @@ size_t module_load(const struct module *module)
 }
 
 enum key_state module_key_state(const struct module *module,
-                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN],
+                                const struct worker_token *hidden_on)
 {
     const struct inventory_key *key =
-        module->inventory ? inventory_find_key(module->inventory, hash) : NULL;
+        module->inventory && !hidden_on ? inventory_find_key(module->inventory, hash) : NULL;
 
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state == WORKER_STATE_READY && worker_get_usable_key(worker, hash))
             return KEY_STATE_READY;
     }
-    if (!key || (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING &&
-                 module->state != MODULE_STATE_RELEASED))
+    if ((!key && !hidden_on) ||
+        (module->state != MODULE_STATE_READY && module->state != MODULE_STATE_STARTING &&
+         module->state != MODULE_STATE_RELEASED))
         return KEY_STATE_ABSENT;
-    const struct inventory_token *token = inventory_find_token(module->inventory, key->info.token);
-    bool is_locked = token && module_token_state(module, &token->info, NULL) != TOKEN_STATE_READY;
-    if (is_locked)
+    const struct worker_token *token =
+        hidden_on ? hidden_on : &inventory_find_token(module->inventory, key->info.token)->info;
+    if (module_token_state(module, token, NULL) != TOKEN_STATE_READY)
         return KEY_STATE_LOCKED;
     return module_is_starting(module) ? KEY_STATE_READY : KEY_STATE_ABSENT;
 }

@@ -53,6 +53,102 @@ class HoldTest(FaultTest):
         agent.wait_for(lambda status: status.queued == count, what=f"{count} requests wait")
 
 
+class TestHiddenKey(HoldTest):
+    """Without a certificate, and its public half is private as well: a login alone shows it."""
+
+    def setUp(self):
+        self.token = FaultyToken()
+        self.addCleanup(self.token.remove)
+        self.addCleanup(self.token.check)
+        self.hidden = self.token.key("work", cert=False)
+        self.token.tool("--delete-object", "--type", "pubkey", "--id", self.hidden.id.hex())
+        public = self.token.dir / "public.der"
+        public.write_bytes(self.hidden.spki)
+        self.token.tool("--write-object", public, "--type", "pubkey", "--private",
+                        "--id", self.hidden.id.hex(), "--label", "work", login=True)
+
+    def opened(self):
+        agent = self.serve(self.token, pin="ask", ready=False, workers=1)
+        agent.wait_for(lambda status: status.tokens)
+        with agent.connect() as client:
+            self.assertEqual(client.keys(), [])
+            client.unlock(self.token.pin)
+            poll_until(client.keys, what="the key is listed")
+            self.assert_signs(client, self.hidden)
+        return agent
+
+    def assert_listed(self, agent, state):
+        def states():
+            with agent.connect() as client:
+                return [key.state for key in client.keys()]
+        poll_until(lambda: states() == [state], what=lambda: f"{state}, there is {states()}")
+
+    def assert_waits_for_a_person(self, agent):
+        """And is signed when that one has given the PIN."""
+        self.assert_listed(agent, KeyState.LOCKED)
+        watcher, client = self.watcher(agent), self.connect(agent)
+        request = self.ask(client, self.hidden)
+        self.assertIn("mtls unlock", watcher.event().text)
+        with agent.connect() as person:
+            person.unlock(self.token.pin)
+        self.assert_signed(client, request, self.hidden)
+        self.assert_listed(agent, KeyState.READY)
+
+    def test_fresh_worker(self):
+        agent = self.opened()
+        agent.kill_workers()
+        self.assert_waits_for_a_person(agent)
+
+    def test_token_that_is_back(self):
+        agent = self.opened()
+        self.take_out(agent, self.token)
+        self.assert_listed(agent, KeyState.ABSENT)
+        self.token.rules()
+        self.assert_waits_for_a_person(agent)
+
+    def test_request_that_waited_for_the_token_waits_for_its_pin(self):
+        agent = self.opened()
+        self.take_out(agent, self.token)
+        watcher, client = self.watcher(agent), self.connect(agent)
+        request = self.ask(client, self.hidden)
+        self.assertIn("put it in", watcher.event().text)
+        self.token.rules()
+        while "mtls unlock" not in watcher.event().text:
+            pass
+        with agent.connect() as person:
+            person.unlock(self.token.pin)
+        self.assert_signed(client, request, self.hidden)
+
+    def test_token_that_was_locked(self):
+        agent = self.opened()
+        with agent.connect() as client:
+            client.lock()
+        self.assert_listed(agent, KeyState.LOCKED)
+        with agent.connect() as client:
+            text = self.assert_error(client, self.ask(client, self.hidden), Code.LOCKED)
+        self.assertIn("mtls unlock", text)
+
+    def test_key_that_was_deleted_is_gone_after_the_login(self):
+        agent = self.opened()
+        self.take_out(agent, self.token)
+        self.token.rules()
+        self.assert_listed(agent, KeyState.LOCKED)
+        self.token.tool("--delete-object", "--type", "privkey", "--id", self.hidden.id.hex(),
+                        login=True)
+        self.take_out(agent, self.token)
+        self.token.rules()
+        with agent.connect() as client:
+            poll_until(lambda: self.try_unlock(client), what="it is unlocked")
+            poll_until(lambda: client.keys() == [], what="no key is listed")
+
+    def try_unlock(self, client):
+        try:
+            client.unlock(self.token.pin)
+        except wire.Refused:
+            return False
+        return True
+
+
 class TestAbsentToken(HoldTest):
     def test_its_keys_are_listed_as_absent(self):
         token, agent = self.absent()
