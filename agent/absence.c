@@ -4,35 +4,6 @@
 
 #include <string.h>
 
-static bool absence_is_same(const struct worker_token *a, const struct worker_token *b)
-{
-    return wire_span_is_equal(a->serial, b->serial) && wire_span_is_equal(a->label, b->label);
-}
-
-const struct worker_token *absence_find_token(const struct inventory *inventory,
-                                              const struct worker_token *token, size_t hint)
-{
-    for (size_t i = 0; inventory && i < inventory->token_count; i++) {
-        const struct worker_token *found =
-            &inventory->tokens[(hint + i) % inventory->token_count].info;
-        if (absence_is_same(found, token))
-            return found;
-    }
-    return NULL;
-}
-
-bool absence_token_shows(const struct inventory *inventory, const struct worker_token *token,
-                         const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
-{
-    size_t first = 0;
-    size_t count = inventory_find_keys(inventory, hash, &first);
-
-    for (size_t i = 0; i < count; i++)
-        if (inventory_get_by_hash(inventory, first + i)->info.token == token->token)
-            return true;
-    return false;
-}
-
 /* The token is in a fresh inventory, but locked, and lacks a key that it had: only a login tells
  * whether it has it still. */
 static bool absence_is_hidden(const struct inventory *old, uint32_t number,
@@ -42,7 +13,7 @@ static bool absence_is_hidden(const struct inventory *old, uint32_t number,
         return false;
     for (size_t i = 0; i < old->key_count; i++)
         if (old->keys[i].info.token == number &&
-            !absence_token_shows(fresh, token, old->keys[i].hash))
+            !inventory_token_has_key(fresh, token, old->keys[i].hash))
             return true;
     return false;
 }
@@ -73,7 +44,7 @@ static void absence_add(struct absence *absence, struct inventory *inventory, ui
 static bool absence_knows(const struct absence *absence, const struct worker_token *token)
 {
     for (size_t i = 0; i < absence->count; i++)
-        if (absence_is_same(absence_get_token(&absence->tokens[i]), token))
+        if (inventory_is_same_token(absence_get_token(&absence->tokens[i]), token))
             return true;
     return false;
 }
@@ -82,14 +53,14 @@ void absence_update(struct absence *absence, struct inventory *old, const struct
 {
     for (size_t i = absence->count; i-- > 0;) {
         struct absent_token *entry = &absence->tokens[i];
-        const struct worker_token *now = absence_find_token(fresh, absence_get_token(entry), 0);
+        const struct worker_token *now = inventory_find_same(fresh, absence_get_token(entry), 0);
         entry->is_locked = now && absence_is_hidden(entry->inventory, entry->number, fresh, now);
         if (now && !entry->is_locked)
             absence_remove(absence, i);
     }
     for (size_t i = 0; old && i < old->token_count; i++) {
         const struct worker_token *token = &old->tokens[i].info;
-        const struct worker_token *now = absence_find_token(fresh, token, i);
+        const struct worker_token *now = inventory_find_same(fresh, token, i);
         bool is_locked = now && absence_is_hidden(old, token->token, fresh, now);
         if ((!now || is_locked) && !absence_knows(absence, token))
             absence_add(absence, old, token->token, is_locked);

@@ -34,18 +34,6 @@ struct absence {
  */
 void absence_update(struct absence *absence, struct inventory *old, const struct inventory *fresh);
 
-/**
- * absence_find_token() - the token of an inventory with the same label and serial; NULL: none
- * @inventory:  NULL: there is none
- * @hint:       where to look first: tokens seldom change their places
- */
-const struct worker_token *absence_find_token(const struct inventory *inventory,
-                                              const struct worker_token *token, size_t hint);
-
-/** absence_token_shows() - @token, of this inventory, has the key with this SPKI hash. */
-bool absence_token_shows(const struct inventory *inventory, const struct worker_token *token,
-                         const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
-
 /** absence_get_token() - the token of an entry; never NULL. */
 const struct worker_token *absence_get_token(const struct absent_token *entry);
 

@@ -143,8 +143,7 @@ static bool agent_request_waits(const struct sign_request *request, const struct
                                 const struct worker_token *token)
 {
     return !request->is_with_worker && !request->is_answered && !request->waits_for_pin &&
-           (!request->module || request->module == module) &&
-           sign_request_is_for(request, token->label, token->serial);
+           (!request->module || request->module == module) && sign_request_is_for(request, token);
 }
 
 bool agent_login_is_wanted(const struct agent *agent, const struct module *module,
@@ -522,8 +521,8 @@ static bool agent_has_worker(const struct agent *agent)
     return false;
 }
 
-/* What is in flight is finished, then the workers end by themselves, then the ledger of refused PINs
- * is written, then we end. */
+/* What is in flight is finished, then the workers end by themselves, then the ledger of refused
+ * PINs is written, then we end. */
 static int agent_advance_stop(struct agent *agent)
 {
     if (!list_is_empty(&agent->sign_requests))

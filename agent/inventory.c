@@ -234,3 +234,32 @@ const struct inventory_key *inventory_find_key(const struct inventory *inventory
             return inventory_get_by_hash(inventory, first + i);
     return count > 0 ? inventory_get_by_hash(inventory, first) : NULL;
 }
+
+bool inventory_is_same_token(const struct worker_token *a, const struct worker_token *b)
+{
+    return wire_span_is_equal(a->serial, b->serial) && wire_span_is_equal(a->label, b->label);
+}
+
+const struct worker_token *inventory_find_same(const struct inventory *inventory,
+                                               const struct worker_token *token, size_t hint)
+{
+    for (size_t i = 0; inventory && i < inventory->token_count; i++) {
+        const struct worker_token *found =
+            &inventory->tokens[(hint + i) % inventory->token_count].info;
+        if (inventory_is_same_token(found, token))
+            return found;
+    }
+    return NULL;
+}
+
+bool inventory_token_has_key(const struct inventory *inventory, const struct worker_token *token,
+                             const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
+{
+    size_t first = 0;
+    size_t count = inventory_find_keys(inventory, hash, &first);
+
+    for (size_t i = 0; i < count; i++)
+        if (inventory_get_by_hash(inventory, first + i)->info.token == token->token)
+            return true;
+    return false;
+}

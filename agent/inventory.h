@@ -69,6 +69,22 @@ int inventory_without(const struct inventory *inventory,
 const struct inventory_token *inventory_find_token(const struct inventory *inventory,
                                                    uint32_t number);
 
+/** inventory_is_same_token() - in whichever reader, worker and module: by serial and label. */
+bool inventory_is_same_token(const struct worker_token *a, const struct worker_token *b);
+
+/**
+ * inventory_find_same() - the token of this inventory that is the same; NULL: it has none
+ * @inventory:  NULL: there is none
+ * @hint:       where to look first: tokens seldom change their places
+ */
+const struct worker_token *inventory_find_same(const struct inventory *inventory,
+                                               const struct worker_token *token, size_t hint);
+
+/** inventory_token_has_key() - @token, of this complete inventory, has the key with this SPKI hash.
+ */
+bool inventory_token_has_key(const struct inventory *inventory, const struct worker_token *token,
+                             const uint8_t hash[static PROTOCOL_KEY_HASH_LEN]);
+
 /** inventory_find_key() - by SPKI hash, of several tokens with it one that can sign; NULL: none, or
  * inventory_finish() was not called. */
 const struct inventory_key *inventory_find_key(const struct inventory *inventory,

@@ -129,13 +129,13 @@ static int keyring_add_absent(struct keyring *keyring, struct module *module,
 {
     struct inventory *old = absent->inventory;
     struct inventory *now = absent->is_locked ? module->inventory : old;
-    const struct worker_token *token = absence_find_token(now, absence_get_token(absent), 0);
+    const struct worker_token *token = inventory_find_same(now, absence_get_token(absent), 0);
     int r = keyring_make_room(keyring, old->key_count);
 
     for (size_t i = 0; i < old->key_count && r == 0 && token; i++) {
         const struct inventory_key *key = &old->keys[i];
         if (key->info.token != absent->number ||
-            (absent->is_locked && absence_token_shows(now, token, key->hash)))
+            (absent->is_locked && inventory_token_has_key(now, token, key->hash)))
             continue;
         r = keyring_add_key(keyring, (struct keyring_key){.key = key,
                                                           .token = token,

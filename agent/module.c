@@ -223,12 +223,9 @@ void module_retire(struct worker *worker)
 static bool module_inventory_has(const struct inventory *inventory,
                                  const struct module_token *token, size_t hint)
 {
-    for (size_t i = 0; i < inventory->token_count; i++) {
-        size_t at = (hint + i) % inventory->token_count;
-        if (module_token_is(token, &inventory->tokens[at].info))
-            return true;
-    }
-    return false;
+    const struct worker_token id = module_token_get_id(token);
+
+    return inventory_find_same(inventory, &id, hint) != NULL;
 }
 
 /* A token that was there before is not in the inventory: it may come back, and many modules do not
@@ -236,7 +233,7 @@ static bool module_inventory_has(const struct inventory *inventory,
 static bool module_misses_token(const struct module *module, const struct inventory *inventory)
 {
     for (size_t i = 0; i < module->token_count; i++)
-        if (!inventory || !module_inventory_has(inventory, &module->tokens[i], i))
+        if (!module_inventory_has(inventory, &module->tokens[i], i))
             return true;
     return false;
 }
@@ -245,8 +242,7 @@ static bool module_misses_token(const struct module *module, const struct invent
 static bool module_must_rescan(const struct module *module)
 {
     for (size_t i = 0; i < module->token_count; i++)
-        if ((!module->inventory ||
-             !module_inventory_has(module->inventory, &module->tokens[i], i)) &&
+        if (!module_inventory_has(module->inventory, &module->tokens[i], i) &&
             !module_readers_tell_of(module, &module->tokens[i]))
             return true;
     return false;

@@ -79,11 +79,6 @@ enum protocol_error_code module_refuse_locked(const struct module *module,
 /** module_advance_logins() - whose turn is it to log in? When there may be a next one. */
 void module_advance_logins(struct module *module);
 
-/** module_find_in_worker() - a token as this worker numbers it: each worker counts for itself.
- * NULL: it does not see it. */
-const struct worker_token *module_find_in_worker(const struct worker *worker,
-                                                 struct wire_span label, struct wire_span serial);
-
 /** module_end_logins() - every worker that is logged in to a token logs out and is replaced. */
 void module_end_logins(struct module *module, const struct worker_token *token);
 

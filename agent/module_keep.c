@@ -122,8 +122,7 @@ static bool module_keep_is_open(const struct module *module, const struct worker
 {
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
-        const struct worker_token *seen =
-            worker->inventory ? module_find_in_worker(worker, id->label, id->serial) : NULL;
+        const struct worker_token *seen = inventory_find_same(worker->inventory, id, 0);
         if (seen && (seen->flags & WORKER_TOKEN_LOGIN_REQUIRED) &&
             ((seen->flags & WORKER_TOKEN_LOGGED_IN) || worker->login_is_pending))
             return true;

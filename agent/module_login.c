@@ -45,8 +45,9 @@ bool module_login_has_source(const struct module *module, const struct worker_to
 
 bool module_token_is(const struct module_token *known, const struct worker_token *token)
 {
-    return wire_span_is_equal(wire_span_from_text(known->serial), token->serial) &&
-           wire_span_is_equal(wire_span_from_text(known->label), token->label);
+    const struct worker_token id = module_token_get_id(known);
+
+    return inventory_is_same_token(&id, token);
 }
 
 struct module_token *module_login_find(const struct module *module,
@@ -306,7 +307,7 @@ static enum protocol_error_code module_login_find_obstacle(const struct module *
     list_for_each (link, &module->workers) {
         const struct worker *worker = list_entry(link, struct worker, link);
         const struct worker_token *seen = worker->state == WORKER_STATE_READY
-                                              ? module_find_in_worker(worker, id.label, id.serial)
+                                              ? inventory_find_same(worker->inventory, &id, 0)
                                               : NULL;
         if (seen && module_login_is_needed(seen))
             return 0;

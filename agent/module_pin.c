@@ -31,12 +31,9 @@ struct module_pin *module_pin_free(struct module_pin *pin)
 
 struct module_pin *module_pin_kill(struct module_pin *pin)
 {
-    if (!pin)
-        return NULL;
-    (void)pin_source_kill(pin->source);
-    (void)close_fd(pin->fd);
-    free(pin);
-    return NULL;
+    if (pin)
+        pin->source = pin_source_kill(pin->source);
+    return module_pin_free(pin);
 }
 
 bool module_pin_is_ready(const struct module_pin *pin)

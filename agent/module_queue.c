@@ -254,7 +254,7 @@ static const struct worker_token *module_find_token(const struct module *module,
 {
     for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
         const struct worker_token *token = &module->inventory->tokens[i].info;
-        if (sign_request_is_for(request, token->label, token->serial))
+        if (sign_request_is_for(request, token))
             return token;
     }
     return NULL;

@@ -305,12 +305,8 @@ void module_readers_tell_new(struct module *module, const struct inventory *fres
 {
     for (size_t i = 0; module->inventory && i < fresh->token_count; i++) {
         const struct worker_token *token = &fresh->tokens[i].info;
-        bool is_new = module_reader_of(module, token) != NULL;
-        for (size_t k = 0; is_new && k < module->inventory->token_count; k++) {
-            const struct worker_token *old = &module->inventory->tokens[k].info;
-            is_new = !wire_span_is_equal(old->label, token->label) ||
-                     !wire_span_is_equal(old->serial, token->serial);
-        }
+        bool is_new = module_reader_of(module, token) != NULL &&
+                      !inventory_find_same(module->inventory, token, i);
         if (is_new && !module_readers_first(module, token))
             module_login_tell(module, token, "inserted");
     }

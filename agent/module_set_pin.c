@@ -25,7 +25,7 @@ enum protocol_error_code module_set_pin(struct module *module, const struct work
     _cleanup_close_ int owned_fd = pin_fd;
     struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
     const struct worker_token *seen =
-        worker ? module_find_in_worker(worker, token->label, token->serial) : NULL;
+        worker ? inventory_find_same(worker->inventory, token, 0) : NULL;
 
     module_release_end(module);
     if (!worker) {

@@ -38,23 +38,11 @@ void module_fail_unlock(struct module *module, const char *text)
     token_request_fail(request, PROTOCOL_E_BUSY, text);
 }
 
-const struct worker_token *module_find_in_worker(const struct worker *worker,
-                                                 struct wire_span label, struct wire_span serial)
-{
-    for (size_t i = 0; i < worker->inventory->token_count; i++) {
-        const struct worker_token *token = &worker->inventory->tokens[i].info;
-        if (wire_span_is_equal(token->label, label) && wire_span_is_equal(token->serial, serial))
-            return token;
-    }
-    return NULL;
-}
-
 static enum protocol_error_code module_send_unlock(struct module *module, struct worker *worker,
-                                                   struct wire_span label, struct wire_span serial,
-                                                   int pin_fd, struct request *request,
-                                                   const char **ret_text)
+                                                   const struct worker_token *id, int pin_fd,
+                                                   struct request *request, const char **ret_text)
 {
-    const struct worker_token *token = module_find_in_worker(worker, label, serial);
+    const struct worker_token *token = inventory_find_same(worker->inventory, id, 0);
 
     if (!token) {
         *ret_text = "the token is gone";
@@ -76,9 +64,10 @@ void module_resume_unlock(struct module *module, struct worker *worker)
     if (!wait)
         return;
     module->unlock_wait = NULL;
+    const struct worker_token id = {.label = wire_span_from_text(wait->label),
+                                    .serial = wire_span_from_text(wait->serial)};
     enum protocol_error_code code =
-        module_send_unlock(module, worker, wire_span_from_text(wait->label),
-                           wire_span_from_text(wait->serial), wait->pin_fd, wait->request, &text);
+        module_send_unlock(module, worker, &id, wait->pin_fd, wait->request, &text);
     if (code)
         token_request_fail(wait->request, code, text);
     (void)module_unlock_wait_free(wait);
@@ -112,8 +101,7 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
 
     module_release_end(module);
     if (worker)
-        return module_send_unlock(module, worker, token->label, token->serial, owned_fd, request,
-                                  ret_text);
+        return module_send_unlock(module, worker, token, owned_fd, request, ret_text);
     if (module_is_starting(module) && !module->unlock_wait)
         return module_keep_unlock(module, token, TAKE_FD(owned_fd), request, ret_text);
     *ret_text = module->text[0] ? module->text : "the token's module is starting; try again";
@@ -159,8 +147,7 @@ void module_end_logins(struct module *module, const struct worker_token *token)
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->state != WORKER_STATE_READY && worker->state != WORKER_STATE_LOGIN)
             continue;
-        const struct worker_token *seen =
-            module_find_in_worker(worker, token->label, token->serial);
+        const struct worker_token *seen = inventory_find_same(worker->inventory, token, 0);
         if (seen)
             module_end_login(worker, seen->token);
     }

@@ -70,11 +70,12 @@ int sign_request_set_token(struct sign_request *request, const struct worker_tok
     return 0;
 }
 
-bool sign_request_is_for(const struct sign_request *request, struct wire_span label,
-                         struct wire_span serial)
+bool sign_request_is_for(const struct sign_request *request, const struct worker_token *token)
 {
-    return wire_span_is_equal(wire_span_from_text(request->token_label), label) &&
-           wire_span_is_equal(wire_span_from_text(request->token_serial), serial);
+    const struct worker_token meant = {.label = wire_span_from_text(request->token_label),
+                                       .serial = wire_span_from_text(request->token_serial)};
+
+    return inventory_is_same_token(&meant, token);
 }
 
 struct wire_span sign_request_get_data(const struct sign_request *request)

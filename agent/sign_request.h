@@ -74,9 +74,8 @@ int sign_request_start(struct connection *connection,
 int sign_request_set_token(struct sign_request *request,
                            const struct worker_token *token) _must_check_;
 
-/** sign_request_is_for() - it is meant for the token with this label and serial number. */
-bool sign_request_is_for(const struct sign_request *request, struct wire_span label,
-                         struct wire_span serial);
+/** sign_request_is_for() - it is meant for this token. */
+bool sign_request_is_for(const struct sign_request *request, const struct worker_token *token);
 
 /** sign_request_get_data() - what the worker is to sign: the digest, or the message. */
 struct wire_span sign_request_get_data(const struct sign_request *request);
