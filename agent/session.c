@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
 
 #include "agent/agent.h"
 #include "agent/bus_service.h"
@@ -29,8 +31,10 @@ struct session {
     struct list link;
     struct session_watch *watch;
     char *path;
-    sd_bus_slot *asked; /* for its properties, of the logind that is there; NULL: not yet */
-    bool is_persons;    /* somebody sits there: not cron's, not that of the user manager */
+    sd_bus_slot *asked;      /* for its properties, of the logind that is there; NULL: not yet */
+    sd_event_source *leader; /* the process that made the login; NULL: not known */
+    bool is_persons;         /* somebody sits there: not cron's, not that of the user manager */
+    bool is_over;            /* that one has left: a program that stayed behind keeps it */
     bool is_locked;
     bool is_listed; /* while the list is compared */
 };
@@ -51,6 +55,7 @@ static struct session *session_free(struct session *session)
         return NULL;
     list_remove(&session->link);
     (void)sd_bus_slot_unref(session->asked);
+    sd_event_source_disable_unref(session->leader);
     free(session->path);
     free(session);
     return NULL;
@@ -68,20 +73,59 @@ static struct session *session_find(const struct session_watch *watch, const cha
 
 static bool session_has_person(const struct session_watch *watch)
 {
-    list_for_each (link, &watch->sessions)
-        if (list_entry(link, struct session, link)->is_persons)
+    list_for_each (link, &watch->sessions) {
+        const struct session *session = list_entry(link, struct session, link);
+        if (session->is_persons && !session->is_over)
             return true;
+    }
     return false;
+}
+
+/* With KillUserProcesses=no logind keeps a session whose person has left, as long as any process of
+ * it runs. */
+static void session_note_over(struct session *session)
+{
+    bool had_person = session_has_person(session->watch);
+
+    session->is_over = true;
+    if (had_person && !session_has_person(session->watch))
+        agent_forget_pins(session->watch->agent, "the last session of the user ended");
 }
 
 static void session_end(struct session_watch *watch, struct session *session)
 {
-    bool was_persons = session->is_persons;
-
+    session_note_over(session);
     (void)session_free(session);
     watch->session_count--;
-    if (was_persons && !session_has_person(watch))
-        agent_forget_pins(watch->agent, "the last session of the user ended");
+}
+
+static int session_handle_leader(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    (void)fd;
+    (void)events;
+    (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    session_note_over(userdata);
+    return 0;
+}
+
+static void session_follow_leader(struct session *session, pid_t pid)
+{
+    int fd = pid > 0 && !session->leader ? pidfd_open(pid, 0) : -1;
+
+    if (fd < 0) {
+        if (pid > 0 && !session->leader && errno == ESRCH)
+            session_note_over(session);
+        return;
+    }
+    int r = sd_event_add_io(session->watch->agent->event, &session->leader, fd, EPOLLIN,
+                            session_handle_leader, session);
+    if (r >= 0)
+        r = sd_event_source_set_io_fd_own(session->leader, true);
+    if (r < 0) {
+        session->leader = sd_event_source_disable_unref(session->leader);
+        (void)close(fd);
+        log_debug("the leader of session %s cannot be followed: %s", session->path, strerror(-r));
+    }
 }
 
 /* "user", "user-early" and their like; what else there is runs without a person. */
@@ -105,11 +149,25 @@ static int session_read_property(struct session_watch *watch, struct session *se
 {
     const char *name = NULL;
     const char *class = NULL;
+    const char *state = NULL;
+    uint32_t leader = 0;
     int is_locked = 0;
 
     int r = sd_bus_message_read(message, "s", &name);
     if (r < 0)
         return r;
+    if (strcmp(name, "State") == 0) {
+        r = sd_bus_message_read(message, "v", "s", &state);
+        if (r >= 0 && strcmp(state, "closing") == 0)
+            session_note_over(session);
+        return r;
+    }
+    if (strcmp(name, "Leader") == 0) {
+        r = sd_bus_message_read(message, "v", "u", &leader);
+        if (r >= 0)
+            session_follow_leader(session, (pid_t)leader);
+        return r;
+    }
     if (strcmp(name, "Class") == 0) {
         r = sd_bus_message_read(message, "v", "s", &class);
         if (r >= 0)

@@ -226,6 +226,29 @@ class TestEnd(LogindTest):
         self.wait_locked(agent)
         agent.wait_for_log("the last session of the user ended")
 
+    def test_person_who_left_a_program_behind(self):
+        """logind keeps the session as long as the program runs (KillUserProcesses=no)."""
+        token, agent, logind = self.followed((("1", os.getuid(), "user"),
+                                              ("2", os.getuid(), "user")))
+        logind("leave", "1")
+        logind("add", "3", OTHER_UID, "user")
+        logind.wait("listed")
+        self.assert_unlocked(agent, token)
+        logind("leave", "2")
+        self.wait_locked(agent)
+        agent.wait_for_log("the last session of the user ended")
+
+    def test_session_that_was_left_before(self):
+        """It counts no more than one that has ended."""
+        logind = self.logind((("1", os.getuid(), "user"), ("2", os.getuid(), "user")))
+        logind("leave", "1")
+        token = self.faulty_token()
+        agent = self.serve_typed(token, self.env)
+        self.wait_followed(logind, "1", "2")
+        self.unlock(agent, token)
+        logind("remove", "2")
+        self.wait_locked(agent)
+
     def test_session_that_ended_unheard(self):
         _, agent, logind = self.followed()
         logind("quiet-remove", "1")

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * logind as far as the agent uses it: sessions, their locks, delay locks for sleep. Arguments after
- * the address are sessions that are there from the start, as ID:UID:CLASS. Commands:
+ * the address are sessions that are there from the start, as ID:UID:CLASS. The leader of each is a
+ * process that is made for it, and nothing else of it keeps it. Commands:
  *
  *   add ID UID CLASS   a session comes        remove ID        it ends
  *   quiet-remove ID    likewise, without a signal: as if it had ended while nobody listened
+ *   leave ID           its leader ends, and logind keeps it: a program stayed behind
  *   lock ID            the signal Lock        hint ID 0|1      the property LockedHint
  *   sleep 1|0          PrepareForSleep        refuse           no delay locks from now on
  *
@@ -13,9 +15,12 @@
  * for the properties of one.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "fake_bus_peer.h"
 
@@ -32,6 +37,8 @@ static struct session {
     char path[128];
     char class[32];
     uint32_t uid;
+    pid_t leader;
+    bool is_closing;
     sd_bus_slot *slot;
 } sessions[SESSIONS_MAX];
 
@@ -55,6 +62,10 @@ static int session_get(sd_bus *bus, const char *path, const char *interface, con
     (void)error;
     if (strcmp(property, "Class") == 0)
         return sd_bus_message_append(reply, "s", session->class);
+    if (strcmp(property, "Leader") == 0)
+        return sd_bus_message_append(reply, "u", (uint32_t)session->leader);
+    if (strcmp(property, "State") == 0)
+        return sd_bus_message_append(reply, "s", session->is_closing ? "closing" : "active");
     fake_say("got %s", session->id);
     return sd_bus_message_append(reply, "b", (int)session->is_locked);
 }
@@ -62,6 +73,8 @@ static int session_get(sd_bus *bus, const char *path, const char *interface, con
 static const sd_bus_vtable session_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Class", "s", session_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Leader", "u", session_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("State", "s", session_get, 0, 0),
     SD_BUS_PROPERTY("LockedHint", "b", session_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_SIGNAL("Lock", "", 0),
     SD_BUS_VTABLE_END,
@@ -129,6 +142,25 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
+/* A process that does nothing, and ends with us. */
+static pid_t leader_start(void)
+{
+    pid_t pid = fork();
+
+    fake_check(pid < 0 ? -errno : 0, "fork");
+    if (pid > 0)
+        return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        (void)pause();
+}
+
+static void leader_end(struct session *session)
+{
+    (void)kill(session->leader, SIGKILL);
+    (void)waitpid(session->leader, NULL, 0);
+}
+
 static void session_add(struct fake_bus_peer *peer, const char *id, const char *uid,
                         const char *class)
 {
@@ -138,6 +170,7 @@ static void session_add(struct fake_bus_peer *peer, const char *id, const char *
         i++;
     struct session *session = &sessions[i];
     *session = (struct session){.is_there = true, .uid = (uint32_t)strtoul(uid, NULL, 10)};
+    session->leader = leader_start();
     (void)snprintf(session->id, sizeof(session->id), "%s", id);
     (void)snprintf(session->class, sizeof(session->class), "%s", class);
     (void)snprintf(session->path, sizeof(session->path), MANAGER_PATH "/session/_3%s", id);
@@ -152,6 +185,7 @@ static void session_add(struct fake_bus_peer *peer, const char *id, const char *
 static void session_remove(struct fake_bus_peer *peer, struct session *session, bool is_told)
 {
     session->is_there = false;
+    leader_end(session);
     session->slot = sd_bus_slot_unref(session->slot);
     if (is_told)
         fake_check(sd_bus_emit_signal(peer->bus, MANAGER_PATH, MANAGER, "SessionRemoved", "so",
@@ -167,6 +201,10 @@ static void handle_command(struct fake_bus_peer *peer, char *const words[FAKE_WO
         session_add(peer, words[1], words[2], words[3]);
     } else if (strcmp(verb, "remove") == 0 || strcmp(verb, "quiet-remove") == 0) {
         session_remove(peer, session_find(words[1]), *verb == 'r');
+    } else if (strcmp(verb, "leave") == 0) {
+        struct session *session = session_find(words[1]);
+        session->is_closing = true;
+        leader_end(session);
     } else if (strcmp(verb, "lock") == 0) {
         fake_check(sd_bus_emit_signal(peer->bus, session_find(words[1])->path, SESSION, "Lock", ""),
                    "Lock");
