@@ -714,6 +714,7 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
     list_init(&module->link);
     list_init(&module->workers);
     list_init(&module->context_requests);
+    list_init(&module->context_sources);
     fair_queue_init(&module->queue);
     module->agent = agent;
     module->config_owner = config_ref(owner);

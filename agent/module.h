@@ -69,6 +69,7 @@ struct module {
     sd_event_source *keep_timer;          /* the limits of kept PINs */
     sd_event_source *context_next;        /* opens the next dialog of those below; NULL: none yet */
     struct list context_requests;         /* sign requests that wait for a dialog of their own */
+    struct list context_sources;          /* and those that wait for the token's source */
     struct sign_request *context_request; /* whose dialog stands; NULL: none */
     unsigned int failures;                /* in a row, without a signature between them */
     unsigned int restarts;

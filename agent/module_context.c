@@ -12,6 +12,8 @@
 #include "common/escape.h"
 #include "common/log.h"
 
+#define CONTEXT_SOURCES_MAX 4u
+
 static const struct config_key *module_context_find_key(const struct module *module,
                                                         const struct sign_request *request)
 {
@@ -43,36 +45,15 @@ static enum module_context module_context_give(struct pin_source *source, int *r
     return MODULE_CONTEXT_FAILED;
 }
 
-/* The source is asked, and its PIN follows the request by itself. */
-static enum module_context
-module_context_ask_source(struct module *module, const struct module_token *known,
-                          const struct worker_token *token, const struct config_token *config,
-                          struct sign_request *request, int *ret_fd,
-                          enum protocol_error_code *ret_code, const char **ret_text)
-{
-    const struct pin_ask ask = module_login_make_ask(module, token, config);
-
-    if (known->pin_is_bad) {
-        *ret_code = PROTOCOL_E_PIN;
-        *ret_text = known->text;
-        return MODULE_CONTEXT_FAILED;
-    }
-    if (pin_source_new(module->agent->event, &ask, -1, NULL, NULL, &request->pin_source)) {
-        *ret_code = PROTOCOL_E_BUSY;
-        *ret_text = "the PIN could not be asked for; try again";
-        return MODULE_CONTEXT_FAILED;
-    }
-    request->pin_tries = WORKER_TRIES_SAFE;
-    return module_context_give(request->pin_source, ret_fd, ret_code, ret_text);
-}
-
 static void module_context_ask_next(struct module *module);
+static void module_context_ask_sources(struct module *module);
 
 /* From the loop: whoever ends a request may be in the middle of anything. */
 static int module_context_handle_next(sd_event_source *source, void *userdata)
 {
     (void)source;
     module_context_ask_next(userdata);
+    module_context_ask_sources(userdata);
     return 0;
 }
 
@@ -100,7 +81,33 @@ static void module_context_fail(struct sign_request *request, enum protocol_erro
     sign_request_fail(request, code, text);
 }
 
-/* The dialog has ended. */
+/* It has its PIN, or has to find another. */
+static void module_context_put_back(struct sign_request *request)
+{
+    struct module *module = request->module;
+
+    list_remove(&request->pin_link);
+    if (module->context_request == request)
+        module->context_request = NULL;
+    request->waits_for_pin = false;
+    fair_queue_put_back(&module->queue, &request->item);
+}
+
+/* Why the source, or the dialog, gave no PIN. */
+static enum protocol_error_code module_context_explain(struct sign_request *request,
+                                                       struct module_token *known, char *text,
+                                                       size_t size)
+{
+    struct pin_source *source = request->pin_source;
+
+    if (request->pin_tries != WORKER_TRIES_SAFE)
+        return module_prompt_explain(known, pin_source_get_answer(source), pin_source_text(source),
+                                     text, size);
+    (void)snprintf(text, size, "%s", pin_source_text(source));
+    return PROTOCOL_E_PIN;
+}
+
+/* The dialog has ended, or the source has answered. */
 static void module_context_changed(struct pin_source *source, void *userdata)
 {
     struct sign_request *request = userdata;
@@ -114,15 +121,13 @@ static void module_context_changed(struct pin_source *source, void *userdata)
     if (pin_source_get_state(source) == PIN_SOURCE_READY) {
         if (request->pin_is_typed)
             module_prompt_tell_keypad(module, known);
-        module->context_request = NULL;
-        request->waits_for_pin = false;
-        fair_queue_put_back(&module->queue, &request->item);
+        module_context_put_back(request);
     } else {
-        enum protocol_error_code code = module_prompt_explain(
-            known, pin_source_get_answer(source), pin_source_text(source), text, sizeof(text));
+        enum protocol_error_code code = module_context_explain(request, known, text, sizeof(text));
         module_context_fail(request, code, text);
     }
     module_context_ask_next(module);
+    module_context_ask_sources(module);
     module_pump(module);
 }
 
@@ -170,6 +175,62 @@ static void module_context_ask_next(struct module *module)
     }
 }
 
+/* Asks the token's source for a request at the front. It is in the list no more if it is not asked.
+ */
+static void module_context_ask_source(struct module *module, struct sign_request *request)
+{
+    const struct module_token *known = &module->tokens[request->pin_token];
+    const struct worker_token id = module_token_get_id(known);
+    const struct config_token *config = module_login_find_config(module, &id);
+
+    /* The configuration was loaded meanwhile. */
+    if (!config || config->pin == CONFIG_PIN_ASK) {
+        module_context_put_back(request);
+        return;
+    }
+    if (known->pin_is_bad) {
+        module_context_fail(request, PROTOCOL_E_PIN, known->text);
+        return;
+    }
+    const struct pin_ask ask = module_login_make_ask(module, &id, config);
+    request->pin_tries = WORKER_TRIES_SAFE;
+    if (pin_source_new(module->agent->event, &ask, -1, module_context_changed, request,
+                       &request->pin_source))
+        module_context_fail(request, PROTOCOL_E_BUSY, "the PIN could not be asked for; try again");
+}
+
+/* The next request whose source may be asked: each is a process, so a few at a time. */
+static struct sign_request *module_context_next_source(const struct module *module)
+{
+    size_t count = 0;
+
+    list_for_each (link, &module->context_sources) {
+        struct sign_request *request = list_entry(link, struct sign_request, pin_link);
+        if (count++ == CONTEXT_SOURCES_MAX)
+            break;
+        if (!request->pin_source)
+            return request;
+    }
+    return NULL;
+}
+
+static void module_context_ask_sources(struct module *module)
+{
+    struct sign_request *request = NULL;
+
+    while ((request = module_context_next_source(module)))
+        module_context_ask_source(module, request);
+}
+
+static enum module_context module_context_wait(struct module *module, struct sign_request *request,
+                                               struct list *where)
+{
+    request->waits_for_pin = true;
+    list_append(where, &request->pin_link);
+    module_context_schedule(module);
+    return MODULE_CONTEXT_WAITS;
+}
+
 static enum module_context
 module_context_ask_person(struct module *module, struct module_token *known,
                           const struct worker_token *token, struct sign_request *request,
@@ -187,10 +248,7 @@ module_context_ask_person(struct module *module, struct module_token *known,
         return MODULE_CONTEXT_FAILED;
     }
     known->flags |= token->flags;
-    request->waits_for_pin = true;
-    list_append(&module->context_requests, &request->pin_link);
-    module_context_schedule(module);
-    return MODULE_CONTEXT_WAITS;
+    return module_context_wait(module, request, &module->context_requests);
 }
 
 enum module_context module_context_start(struct module *module, const struct worker_token *token,
@@ -226,8 +284,7 @@ enum module_context module_context_start(struct module *module, const struct wor
         return module_context_give(known->kept->source, ret_fd, ret_code, ret_text);
     }
     if (config && config->pin != CONFIG_PIN_ASK)
-        return module_context_ask_source(module, known, token, config, request, ret_fd, ret_code,
-                                         ret_text);
+        return module_context_wait(module, request, &module->context_sources);
     return module_context_ask_person(module, known, token, request, ret_code, ret_text);
 }
 
@@ -239,9 +296,8 @@ void module_context_end(struct sign_request *request)
     if (!request->waits_for_pin)
         return;
     request->waits_for_pin = false;
-    if (module->context_request != request)
-        return;
-    module->context_request = NULL;
+    if (module->context_request == request)
+        module->context_request = NULL;
     module_context_schedule(module);
 }
 
@@ -306,11 +362,13 @@ const char *module_context_text(struct sign_request *request, const struct worke
 
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text)
 {
+    struct list *const waiting[] = {&module->context_requests, &module->context_sources};
     struct sign_request *asked = module->context_request;
 
-    while (!list_is_empty(&module->context_requests))
-        module_context_fail(
-            list_entry(module->context_requests.next, struct sign_request, pin_link), code, text);
+    for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
+        while (!list_is_empty(waiting[i]))
+            module_context_fail(list_entry(waiting[i]->next, struct sign_request, pin_link), code,
+                                text);
     if (asked)
         module_context_fail(asked, code, text);
 }

@@ -2,7 +2,7 @@
 /*
  * PINs for single signatures: keys that want theirs for each (CKA_ALWAYS_AUTHENTICATE). From the
  * token's source, from a person who is asked each time, or, where the key's section allows it, the
- * one that is kept. A request that waits for a person is in no queue and holds up nobody.
+ * one that is kept. A request that waits for its PIN is in no queue and holds up nobody.
  */
 #ifndef MTLS_AGENT_MODULE_CONTEXT_H
 #define MTLS_AGENT_MODULE_CONTEXT_H
@@ -14,7 +14,7 @@
 /* What module_context_start() found. */
 enum module_context {
     MODULE_CONTEXT_READY, /* the PIN comes through *ret_fd */
-    MODULE_CONTEXT_WAITS, /* for a person: the request comes back into the queue later */
+    MODULE_CONTEXT_WAITS, /* for its PIN: the request comes back into the queue later */
     MODULE_CONTEXT_FAILED,
 };
 
@@ -42,7 +42,7 @@ void module_context_note(struct module *module, const struct worker_token *token
 const char *module_context_text(struct sign_request *request, const struct worker_reply *reply,
                                 char text[static PROTOCOL_TEXT_MAX]);
 
-/** module_context_flush() - answer every request that waits for a person. */
+/** module_context_flush() - answer every request that waits for its PIN. */
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text);
 
 #endif

@@ -23,7 +23,8 @@ static void module_release_arm_for(struct module *module, uint64_t wait_ms)
 static bool module_is_busy(const struct module *module)
 {
     if (module->queue.count > 0 || module->login_worker || module->unlock_wait ||
-        module->context_request || !list_is_empty(&module->context_requests))
+        module->context_request || !list_is_empty(&module->context_requests) ||
+        !list_is_empty(&module->context_sources))
         return true;
     /* A person is asked, or a PIN is on its way to a worker. */
     for (size_t i = 0; i < module->token_count; i++)

@@ -217,5 +217,62 @@ class TestKeptPin(ContextTest):
         self.assertEqual(len(self.pinentry.dialogs), 1)
 
 
+class TestSource(ContextTest):
+    """The login is the source's first run; what follows are single signatures."""
+
+    UNTIL_GATE = "until [ -e GATE ]; do sleep 0.05; done"
+
+    def serve_source(self, then):
+        """(token, agent, file with a line for each run); @then: what it does from the second on"""
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.key("consent", always_auth=True)
+        runs = token.dir / "runs"
+        self.gate = token.dir / "gate"
+        then = then.replace("GATE", str(self.gate))
+        command = f"echo run >> {runs}; [ $(wc -l < {runs}) = 1 ] || {then}; echo {token.pin}"
+        return token, self.serve(token, workers=1, pin=f"command:{command}"), runs
+
+    def test_slow_one_holds_up_no_other_key(self):
+        token, agent, runs = self.serve_source(self.UNTIL_GATE)
+        waiting = [self.start_signing(agent, token.keys["consent"]) for _ in range(6)]
+        poll_until(lambda: agent.status().queued == 6, what="all wait")
+        with agent.connect() as client:
+            for _ in range(3):
+                self.assert_signs(client, token.keys["plain"])
+        # each is a process: four at a time
+        self.assertLessEqual(len(runs.read_text().splitlines()), 1 + 4)
+        self.gate.touch()
+        for program in waiting:
+            self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+        self.assertEqual(len(runs.read_text().splitlines()), 1 + 6)
+
+    def test_program_that_leaves_makes_room(self):
+        token, agent, runs = self.serve_source(self.UNTIL_GATE)
+        waiting = [self.start_signing(agent, token.keys["consent"]) for _ in range(5)]
+        poll_until(lambda: len(runs.read_text().splitlines()) == 1 + 4, what="four are asked")
+        for program in waiting:
+            program.kill()
+        poll_until(lambda: agent.status().queued == 0, what="nobody waits")
+        last = self.start_signing(agent, token.keys["consent"])
+        self.gate.touch()
+        self.assertEqual(last.communicate(timeout=30)[0], "signed\n")
+
+    def test_one_that_fails_is_told(self):
+        token, agent, _ = self.serve_source("exit 3")
+        with agent.connect() as client:
+            refused = self.assert_refused(
+                Code.PIN, client.sign, token.keys["consent"].hash, wire.ECDSA_SHA256, Kind.TLS13,
+                tls_messages.certificate_verify())
+            self.assertIn("3", refused.text)
+            self.assert_signs(client, token.keys["plain"])
+
+    def test_stop(self):
+        token, agent, _ = self.serve_source("sleep 60")
+        program = self.start_signing(agent, token.keys["consent"])
+        poll_until(lambda: agent.status().queued == 1, what="it waits")
+        agent.stop()
+        self.assertIn("ending", program.communicate(timeout=30)[0])
+
+
 if __name__ == "__main__":
     main()
