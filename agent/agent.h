@@ -153,10 +153,6 @@ void agent_check_settled(struct agent *agent);
 /** agent_broadcast() - an event to every connection that subscribed to its kind. */
 void agent_broadcast(struct agent *agent, uint32_t kind, const char *subject, const char *text);
 
-/** agent_add_module() - make and start a module. @owner has @config. Return: 0, or -errno. */
-int agent_add_module(struct agent *agent, struct config *owner,
-                     const struct config_module *config) _must_check_;
-
 /**
  * agent_take_discovered() - the modules that p11-kit knows now: start those that are new
  * @found:      with is_discovered; the modules take references

@@ -11,24 +11,13 @@
 #include "agent/module_pin.h"
 #include "agent/module_readers.h"
 #include "agent/module_release.h"
-#include "agent/readers.h"
 #include "agent/sign_request.h"
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
 
-#define MODULE_PAUSE_FIRST_MS 250u
-#define MODULE_PAUSE_MAX_MS 30000u
-#define MODULE_PAUSE_WAIT_MS 500u    /* requests wait out a pause that is not longer */
-#define MODULE_RESCAN_FIRST_MS 1000u /* then doubled up to 32 s */
-#define MODULE_LOOK_MS 1000u         /* on demand, when nobody has to log in again for it */
-#define MODULE_LOOK_LOGIN_MS 32000u  /* when a PIN source has to be asked again */
 #define MODULE_SETTLE_LOGIN_MS 2000u /* a login that takes longer does not hold up LIST */
-#define MODULE_DEMAND_MS 500u        /* between starts that requests ask for in a pause */
 #define MODULE_STABLE_MS 1000u /* a worker that was ready for so long did not fail at its start */
-#define MODULE_HARDWARE_THREADS 4u /* a software token gets one, and more workers instead */
-
-static const struct worker_callbacks module_callbacks;
 
 const char *module_get_name(const struct module *module)
 {
@@ -53,8 +42,7 @@ void module_set_state(struct module *module, enum module_state state)
     module_readers_reconsider(module);
 }
 
-/* The first outcome of a module, good or bad: from then on clients need not wait for it. */
-static void module_settle(struct module *module)
+void module_settle(struct module *module)
 {
     if (module->has_settled)
         return;
@@ -85,131 +73,6 @@ bool module_is_starting(const struct module *module)
     return module->state == MODULE_STATE_STARTING || module->state == MODULE_STATE_RELEASED;
 }
 
-/* Each worker needs a session. */
-static uint32_t module_has_sessions_for(const struct module *module, uint32_t workers)
-{
-    uint32_t max = module->config->max_sessions;
-
-    return max > 0 && max < workers ? max : workers;
-}
-
-/* How many workers it should have: several only where that is known to help and to be safe. */
-static size_t module_wanted_workers(const struct module *module)
-{
-    const struct inventory *inventory = module->inventory;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (module->config->workers != CONFIG_WORKERS_AUTO)
-        return module_has_sessions_for(module, module->config->workers);
-    /* What counts sessions is an HSM, and several threads of one process make do with less. */
-    if (module->config->max_sessions > 0)
-        return 1;
-    if (!inventory || inventory->token_count == 0)
-        return 1;
-    for (size_t i = 0; i < inventory->token_count; i++) {
-        const struct worker_token *token = &inventory->tokens[i].info;
-        if (token->flags & WORKER_TOKEN_HARDWARE)
-            return 1;
-        /* A PIN that a person typed reaches one worker: it is given once and used once. */
-        if ((token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && !module_login_has_source(module, token))
-            return 1;
-    }
-    return cores < 1 ? 1 : cores > (long)CONFIG_WORKERS_MAX ? CONFIG_WORKERS_MAX : (size_t)cores;
-}
-
-/* Certificates from files go along: the worker matches them to its keys. */
-static void module_fill_certs(const struct module *module, struct worker_load *load)
-{
-    const struct config *config = module->agent->config;
-
-    for (size_t i = 0; i < config->key_count; i++) {
-        const struct config_key *key = config->keys[i];
-        size_t uri_count = key->cert_count > 0 ? key->uri_count : 0;
-        for (size_t j = 0; j < uri_count && load->cert_count < WORKER_CERTS_MAX; j++)
-            load->certs[load->cert_count++] =
-                (struct worker_cert){.uri = wire_span_from_text(key->uris[j].text),
-                                     .cert = {key->certs[0].der, key->certs[0].len}};
-    }
-}
-
-/* A thread each, the first one with the session that objects are read in. */
-static void module_share_sessions(const struct module *module, struct worker_load *load)
-{
-    load->sessions = module->config->max_sessions / (uint32_t)module_wanted_workers(module);
-    load->threads = MODULE_HARDWARE_THREADS;
-    if (load->sessions > 0 && load->sessions < load->threads)
-        load->threads = load->sessions;
-}
-
-static int module_spawn(struct module *module)
-{
-    _cleanup_free_ struct worker_load *load = calloc(1, sizeof(*load));
-    struct worker *worker = NULL;
-
-    if (!load)
-        return -ENOMEM;
-    int r = worker_spawn(module->agent->event, module_get_name(module), module->config->environment,
-                         &module_callbacks, module, &worker);
-    if (r)
-        return r;
-    load->path = wire_span_from_text(module->config->path);
-    load->init_args = wire_span_from_text(module->config->init_args);
-    module_share_sessions(module, load);
-    load->verify = module->config->verify;
-    module_fill_certs(module, load);
-    list_append(&module->workers, &worker->link);
-    module->worker_count++;
-    worker->generation = readers_generation(module->agent->readers);
-    module->started_ms = clock_monotonic_ms();
-    module->has_declined = false;
-    r = worker_send_load(worker, load);
-    if (r) {
-        module_set_text(module, "the token's process could not be told what to load: %s",
-                        r < 0 ? strerror(-r) : "it does not fit one message");
-        worker_kill(worker, WORKER_END_INVALID);
-    }
-    agent_watch(module->agent);
-    log_debug("%s: worker pid %d started", module_get_name(module), (int)worker->pid);
-    return 0;
-}
-
-static uint32_t module_pause_ms(const struct module *module)
-{
-    unsigned int doublings = module->failures - 2;
-
-    if (module->failures <= 1)
-        return 0;
-    if (doublings > 7)
-        return MODULE_PAUSE_MAX_MS;
-    uint32_t pause_ms = MODULE_PAUSE_FIRST_MS << doublings;
-    return pause_ms > MODULE_PAUSE_MAX_MS ? MODULE_PAUSE_MAX_MS : pause_ms;
-}
-
-static void module_schedule(struct module *module)
-{
-    uint32_t pause_ms = module_pause_ms(module);
-    bool has_worker = module_first_worker(module, WORKER_STATE_READY) != NULL;
-
-    if (pause_ms > 0)
-        log_warning("%s: failed %u times in a row; next start in %u ms", module_get_name(module),
-                    module->failures, pause_ms);
-    if (!has_worker) {
-        if (pause_ms <= MODULE_PAUSE_WAIT_MS) {
-            module_set_state(module, MODULE_STATE_STARTING);
-        } else {
-            module_set_state(module, MODULE_STATE_BACKOFF);
-            module_settle(module);
-            module_flush(module, module_down_code(module), module->text);
-            module_fail_unlock(module, module->text);
-        }
-    }
-    int r = sd_event_source_set_time_relative(module->restart, (uint64_t)pause_ms * 1000);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(module->restart, SD_EVENT_ONESHOT);
-    if (r < 0)
-        log_error("%s: cannot schedule a restart: %s", module_get_name(module), strerror(-r));
-}
-
 /* A state that was lost ends the worker: a fresh one starts from nothing. */
 void module_retire(struct worker *worker)
 {
@@ -217,71 +80,6 @@ void module_retire(struct worker *worker)
         worker_set_state(worker, WORKER_STATE_RETIRING);
     if (worker->in_flight == 0 && !worker->login_is_pending)
         worker_dismiss(worker);
-}
-
-/* @hint: where it was before, as tokens seldom change their places. */
-static bool module_inventory_has(const struct inventory *inventory,
-                                 const struct module_token *token, size_t hint)
-{
-    const struct worker_token id = module_token_get_id(token);
-
-    return inventory_find_same(inventory, &id, hint) != NULL;
-}
-
-/* A token that was there before is not in the inventory: it may come back, and many modules do not
- * see that before they are loaded anew. */
-static bool module_misses_token(const struct module *module, const struct inventory *inventory)
-{
-    for (size_t i = 0; i < module->token_count; i++)
-        if (!module_inventory_has(inventory, &module->tokens[i], i))
-            return true;
-    return false;
-}
-
-/* And nobody will tell when it does. */
-static bool module_must_rescan(const struct module *module)
-{
-    for (size_t i = 0; i < module->token_count; i++)
-        if (!module_inventory_has(module->inventory, &module->tokens[i], i) &&
-            !module_readers_tell_of(module, &module->tokens[i]))
-            return true;
-    return false;
-}
-
-static void module_schedule_rescan(struct module *module)
-{
-    unsigned int doublings = module->rescans < 5 ? module->rescans : 5;
-    uint64_t pause_ms = (uint64_t)MODULE_RESCAN_FIRST_MS << doublings;
-
-    int r = sd_event_source_set_time_relative(module->restart, pause_ms * 1000);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(module->restart, SD_EVENT_ONESHOT);
-    if (r < 0)
-        log_error("%s: cannot schedule a look for its tokens: %s", module_get_name(module),
-                  strerror(-r));
-}
-
-/* Replaces workers by fresh ones, which look again; but not one that would have to ask a person. */
-static void module_rescan(struct module *module)
-{
-    module->rescans++;
-    list_for_each (link, &module->workers) {
-        struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->state == WORKER_STATE_READY && !module_login_is_typed(module, worker))
-            module_retire(worker);
-    }
-}
-
-/* The age of a worker is how long ago it looked. */
-void module_look_again(struct module *module)
-{
-    const struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
-
-    if (!worker || module->is_leaving || module->login_worker || module_readers_are_known(module))
-        return;
-    uint32_t pause_ms = module_login_is_held(worker) ? MODULE_LOOK_LOGIN_MS : MODULE_LOOK_MS;
-    if (clock_is_over(clock_monotonic_ms(), worker->ready_since_ms, pause_ms))
-        module_rescan(module);
 }
 
 bool module_is_replacing(const struct module *module)
@@ -297,50 +95,6 @@ static void module_give_up(struct module *module)
     module_settle(module);
     module_flush(module, PROTOCOL_E_BUSY, module->text);
     module_fail_unlock(module, module->text);
-}
-
-static int module_handle_restart(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    struct module *module = userdata;
-
-    (void)source;
-    (void)usec;
-    /* One at a time: software tokens lose objects while another process starts or logs in. The one
-     * that is starting comes back here when it is done. */
-    if (module->is_leaving || module->agent->is_stopping ||
-        module->state == MODULE_STATE_RELEASED ||
-        module_first_worker(module, WORKER_STATE_LOADING) ||
-        module_first_worker(module, WORKER_STATE_LOGIN))
-        return 0;
-    if (module->worker_count >= module_wanted_workers(module)) {
-        if (module_must_rescan(module))
-            module_rescan(module);
-        return 0;
-    }
-    int r = module_spawn(module);
-    if (r) {
-        log_error("%s: cannot start a worker: %s", module_get_name(module), strerror(-r));
-        module_set_text(module, "no worker process could be started: %s", strerror(-r));
-        module->failures++;
-        module_schedule(module);
-    }
-    return 0;
-}
-
-bool module_start_on_demand(struct module *module)
-{
-    if (module->state != MODULE_STATE_BACKOFF || !module->has_declined ||
-        !clock_is_over(clock_monotonic_ms(), module->started_ms, MODULE_DEMAND_MS))
-        return false;
-    module_set_state(module, MODULE_STATE_STARTING);
-    (void)module_handle_restart(module->restart, 0, module);
-    return module_is_starting(module);
-}
-
-void module_start(struct module *module)
-{
-    module->state = MODULE_STATE_STARTING;
-    (void)module_handle_restart(module->restart, 0, module);
 }
 
 static void module_take_inventory(struct module *module, const struct worker *worker)
@@ -374,7 +128,7 @@ static void module_worker_is_ready(struct module *module, struct worker *worker)
     }
     module->rescans = 0;
     if (module->failures <= 1)
-        (void)module_handle_restart(module->restart, 0, module);
+        module_start_missing(module);
 }
 
 /* A fresh worker that does not see a token which its siblings see has started at a bad moment. */
@@ -466,7 +220,7 @@ void module_note_success(struct module *module)
     if (module->failures == 0)
         return;
     module->failures = 0;
-    (void)module_handle_restart(module->restart, 0, module);
+    module_start_missing(module);
 }
 
 static void module_on_failure(struct worker *worker, const struct worker_failure *failure,
@@ -540,7 +294,7 @@ static void module_on_discover_end(struct worker *worker, void *userdata)
     worker_kill(worker, WORKER_END_INVALID);
 }
 
-static const struct worker_callbacks module_callbacks = {
+const struct worker_callbacks module_callbacks = {
     .inventory = module_on_inventory,
     .login_reply = module_on_login_reply,
     .sign_reply = module_on_sign_reply,
@@ -594,28 +348,6 @@ bool module_check_deadlines(struct module *module, uint64_t now_ms)
     return is_busy;
 }
 
-/* Whether the certificates that go into LOAD are other ones than before; remembers the new ones. */
-static bool module_certs_changed(struct module *module)
-{
-    _cleanup_free_ struct worker_load *load = calloc(1, sizeof(*load));
-    struct wire_writer certs;
-
-    if (!load)
-        return false;
-    wire_writer_init(&certs, WIRE_FRAME_MAX + WIRE_HEADER_LEN);
-    load->threads = 1;
-    module_fill_certs(module, load);
-    if (worker_load_encode(&certs, load)) {
-        wire_writer_deinit(&certs);
-        return false;
-    }
-    bool changed = !wire_span_is_equal((struct wire_span){certs.data, certs.len},
-                                       (struct wire_span){module->certs.data, module->certs.len});
-    wire_writer_deinit(&module->certs);
-    module->certs = certs;
-    return changed;
-}
-
 void module_reload(struct module *module)
 {
     bool must_restart = module_certs_changed(module);
@@ -639,47 +371,6 @@ void module_reload(struct module *module)
         module->failures = 0;
         module_schedule(module);
     }
-}
-
-/* A worker that is in a call may be in it for ever: the machine slept in between. */
-static void module_replace_now(struct worker *worker)
-{
-    if (worker->state == WORKER_STATE_LOADING)
-        worker_kill(worker, WORKER_END_RETIRED);
-    else if (worker->in_flight > 0 || worker->login_is_pending)
-        worker->card_gone_ms = clock_monotonic_ms();
-    module_retire(worker);
-}
-
-static bool module_has_hardware(const struct inventory *inventory)
-{
-    for (size_t i = 0; inventory && i < inventory->token_count; i++)
-        if (inventory->tokens[i].info.flags & WORKER_TOKEN_HARDWARE)
-            return true;
-    return false;
-}
-
-static bool module_had_hardware(const struct module *module)
-{
-    for (size_t i = 0; i < module->absence.count; i++)
-        if (absence_get_token(&module->absence.tokens[i])->flags & WORKER_TOKEN_HARDWARE)
-            return true;
-    return false;
-}
-
-void module_look_again_now(struct module *module)
-{
-    if (module->is_leaving || module->is_failed ||
-        (!module->uses_pcsc && !module_has_hardware(module->inventory) &&
-         !module_had_hardware(module)))
-        return;
-    list_for_each (link, &module->workers)
-        module_replace_now(list_entry(link, struct worker, link));
-    agent_watch(module->agent);
-    if (module->worker_count > 0 || module->state == MODULE_STATE_RELEASED)
-        return;
-    module->failures = 0;
-    module_schedule(module);
 }
 
 void module_stop(struct module *module)
@@ -726,10 +417,7 @@ int module_new(struct agent *agent, struct config *owner, const struct config_mo
     if (r >= 0)
         r = sd_event_source_set_enabled(module->keep_timer, SD_EVENT_OFF);
     if (r >= 0)
-        r = sd_event_add_time(agent->event, &module->restart, CLOCK_MONOTONIC, UINT64_MAX, 0,
-                              module_handle_restart, module);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(module->restart, SD_EVENT_OFF);
+        r = module_start_init(module);
     if (r >= 0)
         r = module_release_init(module);
     if (r < 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of a module share and nobody else needs: module.c supervises its workers,
- * module_queue.c moves requests, module_login.c asks PIN sources, module_unlock.c serves people.
+ * module_start.c starts them, module_rescan.c has them look again, module_queue.c moves requests,
+ * module_login.c asks PIN sources, module_unlock.c serves people.
  */
 #ifndef MTLS_AGENT_MODULE_INTERNAL_H
 #define MTLS_AGENT_MODULE_INTERNAL_H
@@ -17,6 +18,45 @@ bool module_is_starting(const struct module *module);
 
 /** module_set_state() - and tell subscribers, and the modules that stand after this one. */
 void module_set_state(struct module *module, enum module_state state);
+
+/** module_settle() - its first outcome, good or bad: from then on clients need not wait for it. */
+void module_settle(struct module *module);
+
+/* ---- module_start.c */
+
+/** module_callbacks - in module.c: what becomes of what workers send. */
+extern const struct worker_callbacks module_callbacks;
+
+/** module_start_init() - the timer for restarts. Return: 0, or -errno. */
+int module_start_init(struct module *module) _must_check_;
+
+/** module_start_missing() - the next worker, if one is missing and none is starting. */
+void module_start_missing(struct module *module);
+
+/** module_schedule() - the same, after a pause that grows with the failures in a row. */
+void module_schedule(struct module *module);
+
+/** module_certs_changed() - the certificates that go to workers are other ones than before, or than
+ * at the last call. */
+bool module_certs_changed(struct module *module);
+
+/* ---- module_rescan.c */
+
+/** module_misses_token() - a token that was there before is not in the inventory: it may come back,
+ * and many modules do not see that before they are loaded anew. */
+bool module_misses_token(const struct module *module, const struct inventory *inventory);
+
+/** module_must_rescan() - the same of its own, and nobody will tell when it does. */
+bool module_must_rescan(const struct module *module);
+
+/** module_schedule_rescan() - look again in a while, which grows. */
+void module_schedule_rescan(struct module *module);
+
+/** module_rescan() - replace workers by fresh ones, which look again; but not one that would have
+ * to ask a person. */
+void module_rescan(struct module *module);
+
+/* ---- the others */
 
 /** module_login_again() - ask the sources of its tokens that it was not right to ask before. */
 void module_login_again(struct module *module);

@@ -18,24 +18,20 @@
 #include "common/log.h"
 #include "common/lookout.h"
 
-#define WORKER_BUFFER_LEN (WIRE_FRAME_MAX + WIRE_HEADER_LEN)
 /* Room for a window of ordinary requests and one of the largest size. */
 #define WORKER_SOCKET_BUFFER (2 * WIRE_FRAME_MAX)
 #define WORKER_PACKETS_PER_EVENT 32
 #define WORKER_PACKETS_AT_END 4096 /* more than its socket holds */
-#define WORKER_DISMISS_MS 2000u    /* for a dismissed worker to end by itself */
 /* Signatures that take less than this are handed over several at a time: the worker then goes from
  * one to the next without waking us. Slower ones go one per thread, so that no client's request is
  * more than one signature away from its turn. */
 #define WORKER_FAST_US 2000u
 #define WORKER_FAST_DEPTH 4u
-#define WORKER_SLOT_BITS 6u
 
-_Static_assert(1u << WORKER_SLOT_BITS == WORKER_WINDOW_MAX, "a sequence number ends in its slot");
 _Static_assert(WORKER_THREADS_MAX *WORKER_FAST_DEPTH <= WORKER_WINDOW_MAX, "the window fits");
 
 /* One packet at a time is built and one is read: the core has a single thread. */
-static uint8_t worker_receive_buffer[WORKER_BUFFER_LEN + 1];
+static uint8_t worker_receive_buffer[WORKER_PACKET_MAX + 1];
 
 void worker_set_state(struct worker *worker, enum worker_state state)
 {
@@ -277,7 +273,7 @@ static int worker_receive(struct worker *worker)
         return 0;
     if (len <= 0)
         return -1;
-    if ((size_t)len > WORKER_BUFFER_LEN)
+    if ((size_t)len > WORKER_PACKET_MAX)
         worker_invalid(worker, "a packet that is too large");
     else
         worker_handle_packet(worker, (struct wire_span){worker_receive_buffer, (size_t)len});
@@ -482,100 +478,6 @@ int worker_spawn(sd_event *event, const char *name, char *const *environment,
     return 0;
 }
 
-int worker_send_load(struct worker *worker, const struct worker_load *load)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    worker->hardware_threads = load->threads;
-    int r = worker_load_encode(&packet, load);
-    return r ? r : packet_send(worker->fd, &packet, -1);
-}
-
-int worker_send_discover(struct worker *worker)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    int r = worker_empty_encode(&packet, WORKER_DISCOVER);
-    return r ? r : packet_send(worker->fd, &packet, -1);
-}
-
-static void worker_begin_login(struct worker *worker, uint32_t token, bool is_logout)
-{
-    worker->login_is_pending = true;
-    worker->login_is_logout = is_logout;
-    worker->login_is_set_pin = false;
-    worker->login_is_keypad = false;
-    worker->login_seq = ++worker->seq;
-    worker->login_token = token;
-    worker->login_since_ms = clock_monotonic_ms();
-    worker->login_call_since_ms = 0;
-    atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_WAITING, memory_order_release);
-}
-
-int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum worker_tries tries,
-                      bool is_keypad, uint32_t timeout_ms)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    worker_begin_login(worker, token, false);
-    worker->login_is_keypad = is_keypad;
-    const struct worker_login login = {worker->login_seq, token, tries, is_keypad, timeout_ms};
-    int r = worker_login_encode(&packet, &login);
-    if (!r)
-        r = packet_send(worker->fd, &packet, pin_fd);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
-}
-
-int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_change change,
-                        int pin_fd, uint32_t timeout_ms)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    worker_begin_login(worker, token, false);
-    worker->login_is_set_pin = true;
-    const struct worker_set_pin set_pin = {worker->login_seq, token, change, timeout_ms};
-    int r = worker_set_pin_encode(&packet, &set_pin);
-    if (!r)
-        r = packet_send(worker->fd, &packet, pin_fd);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
-}
-
-int worker_send_logout(struct worker *worker, uint32_t token)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    worker_begin_login(worker, token, true);
-    const struct worker_logout logout = {worker->login_seq, token};
-    int r = worker_logout_encode(&packet, &logout);
-    if (!r)
-        r = packet_send(worker->fd, &packet, -1);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
-}
-
-int worker_send_look(struct worker *worker)
-{
-    _cleanup_(cleanup_wire_writer) struct wire_writer packet;
-
-    wire_writer_init(&packet, WORKER_BUFFER_LEN);
-    int r = worker_empty_encode(&packet, WORKER_LOOK);
-    if (!r)
-        r = packet_send(worker->fd, &packet, -1);
-    if (!r)
-        worker->look_since_ms = clock_monotonic_ms();
-    return r;
-}
-
 bool worker_answers_soon(const struct worker *worker)
 {
     return worker->in_flight == 1 && worker->has_signed && worker->service_us < LOOKOUT_SOON_US;
@@ -605,49 +507,6 @@ size_t worker_get_token_load(const struct worker *worker, uint32_t token)
     for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
         load += worker->slots[i].request && worker->slots[i].token == token;
     return load;
-}
-
-static uint32_t worker_find_slot(const struct worker *worker)
-{
-    uint32_t slot = 0;
-
-    while (worker->slots[slot].request)
-        slot++;
-    return slot;
-}
-
-int worker_send_sign(struct worker *worker, struct sign_request *request,
-                     const struct inventory_key *key, int pin_fd)
-{
-    /* Kept between calls: this is the hot path, and the core has one thread. */
-    static struct wire_writer packet = {.max = WORKER_BUFFER_LEN};
-    uint32_t slot = worker_find_slot(worker);
-    uint32_t seq = (++worker->seq << WORKER_SLOT_BITS) | slot;
-    const struct worker_sign sign = {
-        .seq = seq,
-        .slot = slot,
-        .key = key->info.key,
-        .scheme = request->scheme->code,
-        .tries = request->pin_tries,
-        .keypad = request->pin_is_typed,
-        .data = sign_request_get_data(request),
-    };
-
-    wire_writer_reset(&packet);
-    int r = worker_sign_encode(&packet, &sign);
-    if (r)
-        return r;
-    atomic_store_explicit(&worker->ledger->slots[slot], WORKER_SLOT_QUEUED, memory_order_release);
-    r = packet_send(worker->fd, &packet, pin_fd);
-    if (r)
-        return r;
-    worker->slots[slot].request = request;
-    worker->slots[slot].seq = seq;
-    worker->slots[slot].token = key->info.token;
-    request->worker_token = key->info.token;
-    worker->slots[slot].sent_us = clock_monotonic_us();
-    worker->in_flight++;
-    return 0;
 }
 
 struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_signing)
@@ -683,84 +542,4 @@ struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *r
         return NULL;
     *ret_since_us = worker_began_us(worker, found);
     return worker->slots[found].request;
-}
-
-static uint32_t worker_get_login_state(const struct worker *worker)
-{
-    return atomic_load_explicit(&worker->ledger->login, memory_order_acquire);
-}
-
-bool worker_may_have_tried_pin(const struct worker *worker)
-{
-    uint32_t state = worker_get_login_state(worker);
-
-    return !worker->login_is_logout && state != WORKER_LOGIN_TAKEN &&
-           (worker->login_call_since_ms > 0 || state == WORKER_LOGIN_CALLED);
-}
-
-static bool worker_login_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
-                                 uint32_t pin_timeout_ms)
-{
-    if (!worker->login_is_pending)
-        return false;
-    if (worker->login_is_logout)
-        return clock_is_over(now_ms, worker->login_since_ms, timeout_ms);
-    if (worker->login_call_since_ms > 0 || worker_get_login_state(worker) != WORKER_LOGIN_WAITING) {
-        if (worker->login_call_since_ms == 0)
-            worker->login_call_since_ms = now_ms;
-        return clock_is_over(now_ms, worker->login_call_since_ms,
-                             (uint64_t)timeout_ms + (worker->login_is_keypad ? pin_timeout_ms : 0));
-    }
-    return clock_is_over(now_ms, worker->login_since_ms, (uint64_t)timeout_ms + pin_timeout_ms);
-}
-
-/* Somebody is at the keypad, and the token, or the whole module, is theirs meanwhile. */
-static bool worker_is_typed_at(const struct worker *worker)
-{
-    bool is_typed_at = worker->login_is_pending && worker->login_is_keypad;
-
-    for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
-        is_typed_at |= worker->slots[i].request && worker->slots[i].request->pin_is_typed;
-    return is_typed_at;
-}
-
-static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64_t now_ms,
-                                uint32_t timeout_ms, uint32_t pin_timeout_ms)
-{
-    const struct sign_request *request = worker->slots[slot].request;
-    uint64_t allowed_ms = timeout_ms;
-    uint64_t since_ms = worker->slots[slot].sent_us / 1000;
-
-    if (!request)
-        return false;
-    /* An always-authenticate key first waits for its PIN. */
-    if (request->pin_is_typed ||
-        (request->pin_source && atomic_load_explicit(&worker->ledger->slots[slot],
-                                                     memory_order_acquire) == WORKER_SLOT_QUEUED))
-        allowed_ms += pin_timeout_ms;
-    else if (since_ms < worker->typed_ms)
-        since_ms = worker->typed_ms;
-    return clock_is_over(now_ms, since_ms, allowed_ms);
-}
-
-bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,
-                    uint32_t pin_timeout_ms)
-{
-    if (worker->state == WORKER_STATE_ENDING)
-        return worker->end == WORKER_END_RETIRED &&
-               clock_is_over(now_ms, worker->state_since_ms, WORKER_DISMISS_MS);
-    if (worker->state == WORKER_STATE_LOADING &&
-        clock_is_over(now_ms, worker->state_since_ms, timeout_ms))
-        return true;
-    if (worker_is_typed_at(worker))
-        worker->typed_ms = now_ms;
-    if (worker->look_since_ms > 0 && clock_is_over(now_ms, worker->look_since_ms, timeout_ms) &&
-        clock_is_over(now_ms, worker->typed_ms, timeout_ms))
-        return true;
-    if (worker_login_is_late(worker, now_ms, timeout_ms, pin_timeout_ms))
-        return true;
-    for (size_t i = 0; worker->in_flight > 0 && i < WORKER_WINDOW_MAX; i++)
-        if (worker_slot_is_late(worker, i, now_ms, timeout_ms, pin_timeout_ms))
-            return true;
-    return false;
 }

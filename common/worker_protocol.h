@@ -20,6 +20,7 @@
 #define WORKER_FD_LEDGER 4 /* struct worker_ledger, a shared mapping */
 
 #define WORKER_WINDOW_MAX 64u /* sign requests that may be with one worker at a time */
+#define WORKER_PACKET_MAX (WIRE_FRAME_MAX + WIRE_HEADER_LEN)
 #define WORKER_TOKENS_MAX 1024u
 #define WORKER_KEYS_MAX 16384u
 #define WORKER_CERTS_MAX 256u /* certificates named in the configuration of one module */

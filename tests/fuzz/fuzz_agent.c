@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "agent/agent_reload.h"
 #include "agent/connection.h"
 #include "agent/helper_process.h"
 #include "agent/readers.h"
