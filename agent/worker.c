@@ -164,8 +164,7 @@ static void worker_note_service(struct worker *worker, uint64_t taken_us)
     worker->has_signed = true;
 }
 
-/* Threads may all be in the module, which serves them one after the other. */
-static uint64_t worker_began_us(const struct worker *worker, size_t slot)
+uint64_t worker_began_us(const struct worker *worker, size_t slot)
 {
     uint64_t sent_us = worker->slots[slot].sent_us;
 

@@ -190,6 +190,14 @@ struct sign_request *worker_steal_request(struct worker *worker, bool *ret_was_s
  */
 struct sign_request *worker_get_signing(const struct worker *worker, uint64_t *ret_since_us);
 
+/**
+ * worker_began_us() - since when the module may have been busy with a request alone
+ * @slot:       that has one
+ *
+ * Threads may all be in the module, which serves them one after the other.
+ */
+uint64_t worker_began_us(const struct worker *worker, size_t slot);
+
 /** worker_may_have_tried_pin() - the last login, under way or answered, has reached C_Login, and
  * the token is not known to have taken the PIN. */
 bool worker_may_have_tried_pin(const struct worker *worker);

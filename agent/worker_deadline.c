@@ -50,15 +50,20 @@ static bool worker_slot_is_late(const struct worker *worker, size_t slot, uint64
 {
     const struct sign_request *request = worker->slots[slot].request;
     uint64_t allowed_ms = timeout_ms;
-    uint64_t since_ms = worker->slots[slot].sent_us / 1000;
+    uint64_t since_ms = worker_began_us(worker, slot) / 1000;
+    uint64_t sent_ms = worker->slots[slot].sent_us / 1000;
 
     if (!request)
         return false;
-    if (request->pin_is_typed)
+    if (request->pin_is_typed) {
         allowed_ms += pin_timeout_ms;
-    else if (since_ms < worker->typed_ms)
-        since_ms = worker->typed_ms;
-    return clock_is_over(now_ms, since_ms, allowed_ms);
+    } else {
+        since_ms = since_ms < worker->typed_ms ? worker->typed_ms : since_ms;
+        sent_ms = sent_ms < worker->typed_ms ? worker->typed_ms : sent_ms;
+    }
+    /* One that hangs while others are answered is late after as many turns as there may be. */
+    return clock_is_over(now_ms, since_ms, allowed_ms) ||
+           clock_is_over(now_ms, sent_ms, allowed_ms * worker->threads);
 }
 
 bool worker_is_late(struct worker *worker, uint64_t now_ms, uint32_t timeout_ms,

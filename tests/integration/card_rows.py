@@ -119,6 +119,17 @@ class CardRows(AgentOnCard):
         with agent.connect() as client:
             self.assert_signs(client, self.key("9e"), wire.RSA_PKCS1_SHA256, Kind.TLS12, content)
 
+    def test_touches_at_once_have_their_time_each(self):
+        """All are in the module, which makes one after the other; none alone is too slow."""
+        agent = self.serve(timeout="2s")
+        workers = agent.workers()
+        self.addCleanup(self.the_card.delay, 0)
+        self.the_card.delay(1)
+        clients = [self.connect(agent) for _ in range(4)]
+        for finish in [self.ask(client) for client in clients]:
+            finish()
+        self.assertEqual(agent.workers(), workers)
+
     def mtls_pin(self, agent, command, *given):
         return subprocess.run(
             [MTLS_BIN, "pin", command, "--stdin"], text=True, timeout=30, check=False,
