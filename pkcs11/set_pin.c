@@ -181,6 +181,24 @@ static void set_pin_unblock(struct set_pin *set)
         set_pin_refuse(set, "C_InitPIN", "new PIN", rv);
 }
 
+/* Where the token has no room for one more session, the one for reading makes it: the login goes
+ * with that. */
+static CK_RV set_pin_open(struct set_pin *set)
+{
+    struct token *token = set->token;
+    const CK_FLAGS flags = CKF_SERIAL_SESSION | CKF_RW_SESSION;
+    bool is_full = token->session_max == 1;
+    CK_RV rv = is_full
+                   ? CKR_SESSION_COUNT
+                   : token->calls->C_OpenSession(token->slot_id, flags, NULL, NULL, &set->session);
+
+    if (rv != CKR_SESSION_COUNT || (!is_full && token->session == CK_INVALID_HANDLE))
+        return rv;
+    token->session = token_close_session(token, token->session);
+    token->logged_in = false;
+    return token->calls->C_OpenSession(token->slot_id, flags, NULL, NULL, &set->session);
+}
+
 static void set_pin_run(struct set_pin *set, enum worker_pin_change change)
 {
     struct token *token = set->token;
@@ -207,8 +225,7 @@ static void set_pin_run(struct set_pin *set, enum worker_pin_change change)
     sessions_close_all(set->worker, token);
     if (change == WORKER_PIN_UNBLOCK)
         token->session = token_close_session(token, token->session);
-    rv = token->calls->C_OpenSession(token->slot_id, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
-                                     NULL, &set->session);
+    rv = set_pin_open(set);
     if (rv != CKR_OK) {
         set_pin_refuse(set, "C_OpenSession", "PIN", rv);
         return;

@@ -53,6 +53,34 @@ class TestChange(ChangeTest):
             self.assert_signs(client, token.keys["work"])
         self.assert_pin(agent, token, NEW)
 
+    def test_token_with_room_for_one_session(self):
+        """The one that objects are read in makes room; the login goes with it."""
+        for options in ({}, {"max_sessions": 1}):
+            with self.subTest(options):
+                token = self.faulty_token()
+                token.rules("max-sessions 1")
+                agent = self.serve(token, pin="ask", ready=False, workers=1, **options)
+                self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+                with agent.connect() as client:
+                    client.unlock(token.pin)
+                done = self.change(agent, token.pin, NEW)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                poll_until(lambda: self.signs_with(agent, token, NEW), what="a signature")
+                agent.stop()
+
+    def signs_with(self, agent, token, pin):
+        with agent.connect() as client:
+            try:
+                self.assert_signs(client, token.keys["work"])
+                return True
+            except wire.Refused as refused:
+                self.assertIn(refused.code, (Code.LOCKED, Code.INTERNAL))
+            try:
+                client.unlock(pin)
+            except wire.Refused as refused:
+                self.assertNotEqual(refused.code, Code.PIN)
+        return False
+
     def test_by_serial_and_uri(self):
         token, agent = self.locked()
         self.assertEqual(self.change(agent, token.pin, NEW, token.serial).returncode, 0)
