@@ -40,30 +40,33 @@ static void absence_add(struct absence *absence, struct inventory *inventory, ui
         .inventory = inventory_ref(inventory), .number = number, .is_locked = is_locked};
 }
 
-/* Whether an entry stands for this token already: it went twice without having come. */
-static bool absence_knows(const struct absence *absence, const struct worker_token *token)
+/* Whether an entry stands for this token already: it went twice without having come. One with the
+ * keys that it hid does not say what it showed beside them. */
+static bool absence_knows(const struct absence *absence, const struct worker_token *token,
+                          bool is_locked)
 {
     for (size_t i = 0; i < absence->count; i++)
-        if (inventory_is_same_token(absence_get_token(&absence->tokens[i]), token))
+        if (inventory_is_same_token(absence_get_token(&absence->tokens[i]), token) &&
+            (is_locked || !absence->tokens[i].is_locked))
             return true;
     return false;
 }
 
 void absence_update(struct absence *absence, struct inventory *old, const struct inventory *fresh)
 {
+    for (size_t i = 0; old && i < old->token_count; i++) {
+        const struct worker_token *token = &old->tokens[i].info;
+        const struct worker_token *now = inventory_find_same(fresh, token, i);
+        bool is_locked = now && absence_is_hidden(old, token->token, fresh, now);
+        if ((!now || is_locked) && !absence_knows(absence, token, is_locked))
+            absence_add(absence, old, token->token, is_locked);
+    }
     for (size_t i = absence->count; i-- > 0;) {
         struct absent_token *entry = &absence->tokens[i];
         const struct worker_token *now = inventory_find_same(fresh, absence_get_token(entry), 0);
         entry->is_locked = now && absence_is_hidden(entry->inventory, entry->number, fresh, now);
         if (now && !entry->is_locked)
             absence_remove(absence, i);
-    }
-    for (size_t i = 0; old && i < old->token_count; i++) {
-        const struct worker_token *token = &old->tokens[i].info;
-        const struct worker_token *now = inventory_find_same(fresh, token, i);
-        bool is_locked = now && absence_is_hidden(old, token->token, fresh, now);
-        if ((!now || is_locked) && !absence_knows(absence, token))
-            absence_add(absence, old, token->token, is_locked);
     }
 }
 

@@ -7,8 +7,8 @@
 #include "agent/agent.h"
 #include "agent/connection.h"
 #include "agent/module.h"
+#include "agent/module_context.h"
 #include "agent/module_login.h"
-#include "agent/pin_source.h"
 #include "agent/sign_request.h"
 #include "agent/waiting.h"
 #include "common/clock.h"
@@ -121,7 +121,7 @@ static int hold_take(struct sign_request *request, const struct keyring_key *key
     }
     request->hold = hold;
     /* Whoever comes may be somebody else, and much later. */
-    request->pin_source = pin_source_free(request->pin_source);
+    module_context_drop(request);
     request->module = NULL;
     request->item.line = NULL;
     return 0;

@@ -355,6 +355,7 @@ void module_reload(struct module *module)
     for (size_t i = 0; i < module->token_count; i++) {
         module->tokens[i].pin_is_bad = false;
         module->tokens[i].source_is_proved = false;
+        module->tokens[i].broken_off = 0;
         module->tokens[i].is_blocked = false;
         module->tokens[i].text[0] = '\0';
     }

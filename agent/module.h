@@ -31,12 +31,14 @@ struct module_token {
     char *serial;
     bool pin_is_bad;          /* the source's PIN was refused: not asked before a reload */
     bool source_is_proved;    /* its PIN has opened the token since the configuration was read */
+    unsigned int broken_off;  /* logins with it in a row of which nobody knows the end */
     bool is_blocked;          /* no tries are left */
     bool is_locked_by_person; /* `mtls lock`: the source is not asked until `mtls unlock` */
     uint32_t flags;           /* enum worker_token_flags as last told, after refusals too */
     struct module_pin *pin;   /* is asked for, or waits for its login, or is in it */
     struct module_pin *kept;  /* taken by the token, for later logins; never the one above */
-    struct module_prompt *prompt; /* a person is asked, or soon will be */
+    struct module_prompt *prompt;        /* a person is asked, or soon will be */
+    struct sign_request *source_request; /* has the source's PIN for itself, or is to have it */
     uint64_t prompt_not_before_ms;
     char text[PROTOCOL_TEXT_MAX]; /* what to do, or "" */
 };

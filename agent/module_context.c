@@ -12,8 +12,6 @@
 #include "common/escape.h"
 #include "common/log.h"
 
-#define CONTEXT_SOURCES_MAX 4u
-
 static const struct config_key *module_context_find_key(const struct module *module,
                                                         const struct sign_request *request)
 {
@@ -54,6 +52,7 @@ static int module_context_handle_next(sd_event_source *source, void *userdata)
     (void)source;
     module_context_ask_next(userdata);
     module_context_ask_sources(userdata);
+    module_pump(userdata);
     return 0;
 }
 
@@ -67,6 +66,18 @@ static void module_context_schedule(struct module *module)
     if (r < 0)
         log_error("%s: cannot schedule a question for a PIN: %s", module_get_name(module),
                   strerror(-r));
+}
+
+/* What the token says to this PIN is known, or it will not see it: the next one may go. */
+static void module_context_release(struct sign_request *request)
+{
+    struct module *module = request->pin_module;
+    struct module_token *known = module ? &module->tokens[request->pin_token] : NULL;
+
+    if (!known || known->source_request != request)
+        return;
+    known->source_request = NULL;
+    module_context_schedule(module);
 }
 
 static void module_context_fail(struct sign_request *request, enum protocol_error_code code,
@@ -179,7 +190,7 @@ static void module_context_ask_next(struct module *module)
  */
 static void module_context_ask_source(struct module *module, struct sign_request *request)
 {
-    const struct module_token *known = &module->tokens[request->pin_token];
+    struct module_token *known = &module->tokens[request->pin_token];
     const struct worker_token id = module_token_get_id(known);
     const struct config_token *config = module_login_find_config(module, &id);
 
@@ -194,21 +205,19 @@ static void module_context_ask_source(struct module *module, struct sign_request
     }
     const struct pin_ask ask = module_login_make_ask(module, &id, config);
     request->pin_tries = WORKER_TRIES_SAFE;
+    known->source_request = request;
     if (pin_source_new(module->agent->event, &ask, -1, module_context_changed, request,
                        &request->pin_source))
         module_context_fail(request, PROTOCOL_E_BUSY, "the PIN could not be asked for; try again");
 }
 
-/* The next request whose source may be asked: each is a process, so a few at a time. */
+/* The next request whose source may be asked: one of a token at a time, so that a PIN which the
+ * token refuses is not on its way to it for others. */
 static struct sign_request *module_context_next_source(const struct module *module)
 {
-    size_t count = 0;
-
     list_for_each (link, &module->context_sources) {
         struct sign_request *request = list_entry(link, struct sign_request, pin_link);
-        if (count++ == CONTEXT_SOURCES_MAX)
-            break;
-        if (!request->pin_source)
+        if (!module->tokens[request->pin_token].source_request)
             return request;
     }
     return NULL;
@@ -266,7 +275,7 @@ enum module_context module_context_start(struct module *module, const struct wor
     size_t place = (size_t)(known - module->tokens);
     /* Another token may take the request over, but never the PIN. */
     if (request->pin_module != module || request->pin_token != place)
-        request->pin_source = pin_source_free(request->pin_source);
+        module_context_drop(request);
     request->pin_module = module;
     request->pin_token = place;
     request->pin_is_kept = false;
@@ -274,9 +283,15 @@ enum module_context module_context_start(struct module *module, const struct wor
         request->pin_source && pin_source_get_state(request->pin_source) == PIN_SOURCE_READY;
     if (was_asked && request->pin_is_typed)
         return MODULE_CONTEXT_READY; /* without a pipe */
+    if (was_asked && request->pin_tries == WORKER_TRIES_SAFE && known->pin_is_bad) {
+        *ret_code = PROTOCOL_E_PIN; /* a login has found that out meanwhile */
+        *ret_text = known->text;
+        return MODULE_CONTEXT_FAILED;
+    }
     if (was_asked)
         return module_context_give(request->pin_source, ret_fd, ret_code, ret_text);
     request->pin_source = pin_source_free(request->pin_source);
+    module_context_release(request);
     request->pin_is_typed = false;
     if (module_context_may_use_kept(module, known, token, request)) {
         request->pin_is_kept = true;
@@ -288,11 +303,19 @@ enum module_context module_context_start(struct module *module, const struct wor
     return module_context_ask_person(module, known, token, request, ret_code, ret_text);
 }
 
+void module_context_drop(struct sign_request *request)
+{
+    module_context_release(request);
+    request->pin_source = pin_source_free(request->pin_source);
+    request->pin_module = NULL;
+}
+
 void module_context_end(struct sign_request *request)
 {
     struct module *module = request->module;
 
     list_remove(&request->pin_link);
+    module_context_release(request);
     if (!request->waits_for_pin)
         return;
     request->waits_for_pin = false;
@@ -301,20 +324,14 @@ void module_context_end(struct sign_request *request)
     module_context_schedule(module);
 }
 
-/* The ledger has of signatures only what was refused: two writes to the disk for each would be
- * much.
- */
+/* The ledger has of signatures only what is news: two writes to the disk for each would be much. */
 static void module_context_record(struct module *module, const struct worker_token *token,
                                   struct pin_source *source, bool is_by_person, bool is_refused)
 {
-    struct pin_ledger *ledger = module->agent->ledger;
-    const struct pin_record *record = NULL;
+    const struct pin_record *record =
+        pin_ledger_note(module->agent->ledger, token,
+                        is_by_person ? NULL : pin_source_identity(source), is_refused);
 
-    if (is_refused)
-        (void)pin_ledger_begin(ledger, token, is_by_person ? NULL : pin_source_identity(source));
-    if (is_refused || pin_ledger_count(ledger, token) > 0)
-        record =
-            pin_ledger_end(ledger, token, is_refused ? PIN_OUTCOME_REFUSED : PIN_OUTCOME_ACCEPTED);
     if (record)
         pin_source_record(source, record);
 }
@@ -362,13 +379,18 @@ const char *module_context_text(struct sign_request *request, const struct worke
 
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text)
 {
-    struct list *const waiting[] = {&module->context_requests, &module->context_sources};
     struct sign_request *asked = module->context_request;
 
-    for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
-        while (!list_is_empty(waiting[i]))
-            module_context_fail(list_entry(waiting[i]->next, struct sign_request, pin_link), code,
-                                text);
+    while (!list_is_empty(&module->context_requests))
+        module_context_fail(
+            list_entry(module->context_requests.next, struct sign_request, pin_link), code, text);
     if (asked)
         module_context_fail(asked, code, text);
+}
+
+void module_context_stop_sources(struct module *module)
+{
+    while (!list_is_empty(&module->context_sources))
+        module_context_put_back(
+            list_entry(module->context_sources.next, struct sign_request, pin_link));
 }

@@ -42,7 +42,14 @@ void module_context_note(struct module *module, const struct worker_token *token
 const char *module_context_text(struct sign_request *request, const struct worker_reply *reply,
                                 char text[static PROTOCOL_TEXT_MAX]);
 
-/** module_context_flush() - answer every request that waits for its PIN. */
+/** module_context_drop() - the request goes elsewhere: the PIN that was got for it is not for
+ * there. */
+void module_context_drop(struct sign_request *request);
+
+/** module_context_stop_sources() - requests that wait for a source go back into the queue. */
+void module_context_stop_sources(struct module *module);
+
+/** module_context_flush() - answer every request that waits for a person. */
 void module_context_flush(struct module *module, enum protocol_error_code code, const char *text);
 
 #endif

@@ -366,11 +366,7 @@ void module_login_handle_source(struct module *module, struct module_token *toke
     const struct worker_token id = module_token_get_id(token);
     char label[256];
 
-    if (pin_source_get_answer(pin->source) == PIN_E_REFUSED)
-        module_login_note_bad_source(token, "the PIN of this source was refused before the agent "
-                                            "was started, so it was not tried again");
-    else
-        module_login_note_bad_source(token, pin_source_text(pin->source));
+    module_login_note_bad_source(token, pin_source_text(pin->source));
     (void)module_pin_free(pin);
     log_warning("%s: no PIN for token \"%s\": %s", module_get_name(module),
                 escape_cstring(token->label, label, sizeof(label)), token->text);

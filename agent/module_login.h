@@ -33,8 +33,8 @@ void module_login_handle_source(struct module *module, struct module_token *toke
  * module_login_abort() - its worker ended during a login: whoever waits is answered
  * @worker:     NULL when the whole module ends
  *
- * A source whose PIN may have reached the token is asked once more, by the next worker; after that
- * not by itself.
+ * A source whose PIN may have reached the token is asked again, by the next worker: once, or twice
+ * when it has opened the token before; after that not by itself.
  */
 void module_login_abort(struct module *module, const struct worker *worker);
 

@@ -11,8 +11,9 @@
 #include "common/escape.h"
 #include "common/log.h"
 
-/* As PIN_LEDGER_REPEATS, of a source whose PIN has opened the token before. */
-#define LOGIN_REPEATS_PROVED 2u
+/* So often a source is asked again after logins in a row that broke off. */
+#define LOGIN_REPEATS 1u
+#define LOGIN_REPEATS_PROVED 2u /* its PIN has opened the token before */
 
 /* The PIN may be right, but too few tries are left to find out: a reload would not help. */
 static void module_login_note_refused(struct module_token *token, const char *detail)
@@ -45,23 +46,20 @@ static enum pin_outcome module_login_get_outcome(const struct worker *worker,
  * as the token counts anew when it takes it; a wrong one costs what is bounded here, and never the
  * last tries of a token that tells of them (WORKER_TRIES_SAFE).
  */
-static bool module_login_may_repeat(const struct module *module, const struct module_token *known,
-                                    const struct module_pin *pin)
+static bool module_login_may_repeat(const struct module_token *known, const struct module_pin *pin)
 {
-    const struct worker_token id = module_token_get_id(known);
-    unsigned int count = pin_ledger_count(module->agent->ledger, &id);
-
-    return pin->kind == MODULE_PIN_SOURCE && pin != known->kept && count > 0 &&
-           count <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : PIN_LEDGER_REPEATS);
+    return pin->kind == MODULE_PIN_SOURCE && pin != known->kept &&
+           known->broken_off <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : LOGIN_REPEATS);
 }
 
 /* Has the ledger say what became of a try. Return: REFUSED as well where it is to count as that. */
-static enum pin_outcome module_login_settle(struct module *module, const struct module_token *known,
+static enum pin_outcome module_login_settle(struct module *module, struct module_token *known,
                                             const struct module_pin *pin, enum pin_outcome outcome)
 {
     const struct worker_token id = module_token_get_id(known);
 
-    if (outcome == PIN_OUTCOME_UNCLEAR && !module_login_may_repeat(module, known, pin))
+    known->broken_off += outcome == PIN_OUTCOME_UNCLEAR;
+    if (outcome == PIN_OUTCOME_UNCLEAR && !module_login_may_repeat(known, pin))
         outcome = PIN_OUTCOME_REFUSED;
     module_pin_record(pin, pin_ledger_end(module->agent->ledger, &id, outcome));
     return outcome;
@@ -136,6 +134,7 @@ static void module_login_accept(struct module *module, const struct worker *work
     /* A person's PIN says nothing about the source's. */
     known->pin_is_bad &= is_by_person;
     known->source_is_proved |= pin->kind == MODULE_PIN_SOURCE;
+    known->broken_off = 0;
     known->is_blocked = false;
     if (!known->pin_is_bad)
         known->text[0] = '\0';

@@ -31,6 +31,7 @@ void module_flush(struct module *module, enum protocol_error_code code, const ch
 {
     struct fair_item *item = NULL;
 
+    module_context_stop_sources(module);
     while ((item = fair_queue_peek(&module->queue))) {
         fair_queue_take(&module->queue, item);
         sign_request_give_back(list_entry(item, struct sign_request, item), code, text);
@@ -332,7 +333,7 @@ void module_pump(struct module *module)
         agent_module_left(module->agent, module);
         return;
     }
-    if (module->queue.count > 0)
+    if (module->queue.count > 0 || !list_is_empty(&module->context_sources))
         return;
     list_for_each (link, &module->workers) {
         struct worker *worker = list_entry(link, struct worker, link);

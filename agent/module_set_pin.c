@@ -57,8 +57,7 @@ static void module_set_pin_take(struct module *module, struct module_token *know
                                 const struct worker_token *id)
 {
     const struct config_token *config = module_login_find_config(module, id);
-    const struct pin_record *record =
-        pin_ledger_end(module->agent->ledger, id, PIN_OUTCOME_ACCEPTED);
+    const struct pin_record *record = pin_ledger_clear(module->agent->ledger, id);
 
     if (record && known->kept)
         pin_source_record(known->kept->source, record);

@@ -21,8 +21,9 @@ struct ledger_entry {
     char *token; /* as in the file: "token=SERIAL:LABEL" */
     unsigned int count;
     bool is_under_way; /* the last one, whose end is not known yet */
+    bool is_of_source; /* that one is, not a person's */
     char when[LEDGER_WHEN_MAX];
-    char source[PIN_IDENTITY_MAX + 1]; /* "": none */
+    char source[PIN_IDENTITY_MAX + 1]; /* whose PIN was refused; "": none */
     /* Before the try that is under way, should it turn out not to have been one. */
     unsigned int count_before;
     char source_before[PIN_IDENTITY_MAX + 1];
@@ -117,7 +118,7 @@ static bool ledger_take_count(char **rest, unsigned long *ret_count, bool *ret_i
     if (!word || (!*ret_is_under_way && strncmp(word, "refused=", 8) != 0))
         return false;
     *ret_count = strtoul(strchr(word, '=') + 1, &end, 10);
-    return !*end && *ret_count > 0 && *ret_count <= LEDGER_COUNT_MAX;
+    return !*end && *ret_count <= LEDGER_COUNT_MAX;
 }
 
 /* A line that is not one of ours is left out: it says nothing that we would understand. */
@@ -139,7 +140,7 @@ static void ledger_take_line(struct pin_ledger *ledger, char *line)
         return;
     entry->count = (unsigned int)count;
     (void)snprintf(entry->when, sizeof(entry->when), "%s", when);
-    bool may_repeat = is_under_way && count <= PIN_LEDGER_REPEATS;
+    bool may_repeat = is_under_way && count <= PIN_LEDGER_BEGUN_MAX;
     if (strcmp(source, LEDGER_NO_SOURCE) != 0 && !may_repeat)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);
 }
@@ -216,7 +217,10 @@ const char *pin_ledger_refused(const struct pin_ledger *ledger, const struct wor
 {
     const struct ledger_entry *entry = ledger_find(ledger, token);
 
-    return entry ? entry->source : "";
+    if (!entry)
+        return "";
+    /* What is under way was not refused yet. */
+    return entry->is_under_way ? entry->source_before : entry->source;
 }
 
 unsigned int pin_ledger_count(const struct pin_ledger *ledger, const struct worker_token *token)
@@ -228,8 +232,12 @@ unsigned int pin_ledger_count(const struct pin_ledger *ledger, const struct work
 
 void pin_ledger_forgive(struct pin_ledger *ledger)
 {
-    for (size_t i = 0; i < ledger->count; i++)
-        ledger->entries[i].source[0] = '\0';
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct ledger_entry *entry = &ledger->entries[i];
+        entry->source_before[0] = '\0';
+        if (!entry->is_under_way)
+            entry->source[0] = '\0';
+    }
 }
 
 static void ledger_set_now(struct ledger_entry *entry)
@@ -242,7 +250,7 @@ static void ledger_set_now(struct ledger_entry *entry)
         (void)snprintf(entry->when, sizeof(entry->when), "-");
 }
 
-/* The entry as a line; a count of 0 takes the line away. */
+/* The entry as a line; one that says nothing takes the line away. */
 static const struct pin_record *ledger_record(struct pin_ledger *ledger,
                                               const struct ledger_entry *entry)
 {
@@ -253,28 +261,35 @@ static const struct pin_record *ledger_record(struct pin_ledger *ledger,
                    entry->source[0] ? entry->source : LEDGER_NO_SOURCE);
     ledger->record = (struct pin_record){
         .token = wire_span_from_text(ledger->token),
-        .facts = wire_span_from_text(entry->count > 0 ? ledger->facts : ""),
+        .facts = wire_span_from_text(entry->count > 0 || entry->source[0] ? ledger->facts : ""),
         .source = wire_span_from_text(ledger->source),
     };
     return &ledger->record;
 }
 
-const struct pin_record *pin_ledger_begin(struct pin_ledger *ledger,
-                                          const struct worker_token *token, const char *source)
+static struct ledger_entry *ledger_get(struct pin_ledger *ledger, const struct worker_token *token)
 {
     struct ledger_entry *entry = ledger_find(ledger, token);
     char name[LEDGER_TOKEN_MAX];
 
-    if (!entry) {
-        ledger_name_token(token, name);
-        entry = ledger_add(ledger, name);
-    }
+    if (entry)
+        return entry;
+    ledger_name_token(token, name);
+    return ledger_add(ledger, name);
+}
+
+const struct pin_record *pin_ledger_begin(struct pin_ledger *ledger,
+                                          const struct worker_token *token, const char *source)
+{
+    struct ledger_entry *entry = ledger_get(ledger, token);
+
     if (!entry)
         return NULL;
     entry->count_before = entry->count;
     memcpy(entry->source_before, entry->source, sizeof(entry->source));
     entry->count++;
     entry->is_under_way = true;
+    entry->is_of_source = source != NULL;
     if (source)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);
     ledger_set_now(entry);
@@ -291,11 +306,51 @@ const struct pin_record *pin_ledger_end(struct pin_ledger *ledger, const struct 
     entry->is_under_way = false;
     if (outcome == PIN_OUTCOME_ACCEPTED) {
         entry->count = 0;
-        entry->source[0] = '\0';
+        /* A person's PIN says nothing about the source's. */
+        if (entry->is_of_source)
+            entry->source[0] = '\0';
     } else if (outcome != PIN_OUTCOME_REFUSED) {
         if (outcome == PIN_OUTCOME_NOT_TRIED)
             entry->count = entry->count_before;
         memcpy(entry->source, entry->source_before, sizeof(entry->source));
     }
+    return ledger_record(ledger, entry);
+}
+
+const struct pin_record *pin_ledger_note(struct pin_ledger *ledger,
+                                         const struct worker_token *token, const char *source,
+                                         bool is_refused)
+{
+    struct ledger_entry *entry =
+        is_refused ? ledger_get(ledger, token) : ledger_find(ledger, token);
+
+    if (!entry || (!is_refused && entry->count == 0 && (!source || !entry->source[0])))
+        return NULL;
+    /* A login that is under way stays so: it is one more than what is noted here. */
+    entry->count_before = !is_refused ? 0 : entry->is_under_way ? entry->count_before + 1 : 0;
+    if (is_refused)
+        entry->count++;
+    else
+        entry->count = entry->is_under_way ? 1 : 0;
+    if (source) {
+        const char *noted = is_refused ? source : "";
+        (void)snprintf(entry->source_before, sizeof(entry->source_before), "%s", noted);
+        if (!entry->is_under_way)
+            (void)snprintf(entry->source, sizeof(entry->source), "%s", noted);
+    }
+    ledger_set_now(entry);
+    return ledger_record(ledger, entry);
+}
+
+const struct pin_record *pin_ledger_clear(struct pin_ledger *ledger,
+                                          const struct worker_token *token)
+{
+    struct ledger_entry *entry = ledger_find(ledger, token);
+
+    if (!entry)
+        return NULL;
+    entry->is_under_way = false;
+    entry->count = 0;
+    entry->source[0] = '\0';
     return ledger_record(ledger, entry);
 }

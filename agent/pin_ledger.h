@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is remembered of refused PINs beyond the life of the agent: for each token how many since it
- * last took one, when, and which source gave the last. A source whose PIN was refused is not asked
- * again by an agent that is started anew. Never a PIN, nor anything made from one.
+ * last took one, when, and which source's was refused last. Such a source is not asked again by an
+ * agent that is started anew, whatever people type meanwhile. Never a PIN, nor anything made from
+ * one.
  *
  * Read here once, at the start. Written by ask-pin, which may wait for the disk: a try is put down
  * before the PIN leaves ask-pin, and what became of it afterwards.
@@ -15,9 +16,9 @@
 
 struct pin_ledger;
 
-/* So many PINs in a row may have been refused, the last one with an end that nobody knows, when its
- * source is asked once more. */
-#define PIN_LEDGER_REPEATS 1u
+/* An agent that is started anew asks a source again whose last try has no end in the file, unless
+ * there were more tries than this since the token last took a PIN. */
+#define PIN_LEDGER_BEGUN_MAX 1u
 
 /* What became of a try. */
 enum pin_outcome {
@@ -60,6 +61,21 @@ const struct pin_record *pin_ledger_begin(struct pin_ledger *ledger,
 /** pin_ledger_end() - what became of it. Return: as above. */
 const struct pin_record *pin_ledger_end(struct pin_ledger *ledger, const struct worker_token *token,
                                         enum pin_outcome outcome);
+
+/**
+ * pin_ledger_note() - a PIN whose try is over already: for one signature
+ * @source:     as for pin_ledger_begin()
+ *
+ * Return: as above; NULL also when there is nothing to write.
+ */
+const struct pin_record *pin_ledger_note(struct pin_ledger *ledger,
+                                         const struct worker_token *token, const char *source,
+                                         bool is_refused);
+
+/** pin_ledger_clear() - the token has another PIN: what was refused says nothing. Return: as above.
+ */
+const struct pin_record *pin_ledger_clear(struct pin_ledger *ledger,
+                                          const struct worker_token *token);
 
 DEFINE_CLEANUP(struct pin_ledger *, pin_ledger, pin_ledger_free)
 

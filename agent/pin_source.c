@@ -128,6 +128,9 @@ static int pin_source_take_answer(struct pin_source *source, struct wire_span bo
     source->state = reply.answer == PIN_OK ? PIN_SOURCE_READY : PIN_SOURCE_FAILED;
     source->answer = reply.answer;
     escape_text(reply.text, source->text, sizeof(source->text));
+    if (reply.answer == PIN_E_REFUSED)
+        (void)snprintf(source->text, sizeof(source->text),
+                       "the PIN of this source was refused before, so it was not tried again");
     escape_text(reply.source, source->identity, sizeof(source->identity));
     /* What it keeps has no deadline here. */
     return sd_event_source_set_enabled(source->deadline, SD_EVENT_OFF);
@@ -362,7 +365,7 @@ void pin_source_record(struct pin_source *source, const struct pin_record *recor
     _cleanup_(cleanup_wire_writer) struct wire_writer packet;
 
     wire_writer_init(&packet, PIN_PACKET_MAX);
-    /* A process that is gone records nothing: what stands there is the more careful line. */
+    /* A process that is gone records nothing: what stands there is that a try was begun. */
     if (source->fd >= 0 && pin_record_encode(&packet, PIN_RECORD, record) == 0)
         (void)!packet_send(source->fd, &packet, -1);
 }

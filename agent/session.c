@@ -112,11 +112,9 @@ static void session_follow_leader(struct session *session, pid_t pid)
 {
     int fd = pid > 0 && !session->leader ? pidfd_open(pid, 0) : -1;
 
-    if (fd < 0) {
-        if (pid > 0 && !session->leader && errno == ESRCH)
-            session_note_over(session);
+    /* One that is not to be seen may be in another namespace; the state tells if it has left. */
+    if (fd < 0)
         return;
-    }
     int r = sd_event_add_io(session->watch->agent->event, &session->leader, fd, EPOLLIN,
                             session_handle_leader, session);
     if (r >= 0)

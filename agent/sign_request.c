@@ -169,7 +169,7 @@ void sign_request_expire(struct sign_request *request)
             module_forget(request->module, request);
         sign_request_fail(request, PROTOCOL_E_TIMEOUT,
                           request->waits_for_pin
-                              ? "nobody gave the token's PIN within the time that the client gave"
+                              ? "the token's PIN was not given within the time that the client gave"
                               : "the token was not free within the time that the client gave");
         return;
     }
@@ -210,6 +210,8 @@ void sign_request_enqueue(struct sign_request *request, struct module *module)
         return;
     }
     hold_end(request);
+    if (request->pin_module != module)
+        module_context_drop(request);
     request->module = module;
     request->attempts = 0;
     module_enqueue(module, line, request);

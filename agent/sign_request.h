@@ -46,13 +46,13 @@ struct sign_request {
     bool is_answered;      /* the client has its reply, or left; only the audit line is due */
     /* Of an always-authenticate key; module_context.c. */
     struct pin_source *pin_source;
-    struct list pin_link;            /* in its module's context_requests or context_sources */
-    const struct module *pin_module; /* whose token's PIN it is; never followed */
-    size_t pin_token;                /* place of that token in module->tokens */
-    enum worker_tries pin_tries;     /* which tries its PIN may cost */
-    bool pin_is_kept;                /* it got the token's kept PIN */
-    bool pin_is_typed;               /* a person types it at the reader */
-    bool waits_for_pin;              /* it is asked for, or will be: the request is in no queue */
+    struct list pin_link;        /* in its module's context_requests or context_sources */
+    struct module *pin_module;   /* whose token's PIN it is: @module, or NULL */
+    size_t pin_token;            /* place of that token in module->tokens */
+    enum worker_tries pin_tries; /* which tries its PIN may cost */
+    bool pin_is_kept;            /* it got the token's kept PIN */
+    bool pin_is_typed;           /* a person types it at the reader */
+    bool waits_for_pin;          /* it is asked for, or will be: the request is in no queue */
     uint8_t digest[DIGEST_LEN_MAX];
     size_t data_len;
     uint8_t *message; /* instead of a digest, where the scheme takes the message */

@@ -79,6 +79,8 @@ static CK_RV session_open(struct worker *worker, struct token *token, CK_SESSION
         rv = token_open_session(token, ret_handle);
     if (rv == CKR_SESSION_COUNT)
         atomic_store(&token->full_until_ms, now_ms + SESSION_FULL_MS);
+    else if (rv != CKR_OK)
+        session_tell(token); /* others may wait for the place that was reserved */
     return rv;
 }
 

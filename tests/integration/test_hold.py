@@ -141,6 +141,24 @@ class TestHiddenKey(HoldTest):
             poll_until(lambda: self.try_unlock(client), what="it is unlocked")
             poll_until(lambda: client.keys() == [], what="no key is listed")
 
+    def test_key_that_was_made_meanwhile_is_known_as_well(self):
+        agent = self.opened()
+        self.take_out(agent, self.token)
+        self.token.rules()
+        self.assert_listed(agent, KeyState.LOCKED)
+        self.token.key("home")
+        self.take_out(agent, self.token)
+        self.token.rules()
+        self.wait_states(agent, {"work": KeyState.LOCKED, "home": KeyState.LOCKED})
+        self.take_out(agent, self.token)
+        self.wait_states(agent, {"work": KeyState.ABSENT, "home": KeyState.ABSENT})
+
+    def wait_states(self, agent, expected):
+        def states():
+            with agent.connect() as client:
+                return {key.name: key.state for key in client.keys()}
+        poll_until(lambda: states() == expected, what=lambda: f"{expected}, there is {states()}")
+
     def try_unlock(self, client):
         try:
             client.unlock(self.token.pin)

@@ -234,28 +234,73 @@ class TestSource(ContextTest):
 
     def test_slow_one_holds_up_no_other_key(self):
         token, agent, runs = self.serve_source(self.UNTIL_GATE)
-        waiting = [self.start_signing(agent, token.keys["consent"]) for _ in range(6)]
-        poll_until(lambda: agent.status().queued == 6, what="all wait")
+        waiting = self.start_waiting(agent, token, 6)
         with agent.connect() as client:
             for _ in range(3):
                 self.assert_signs(client, token.keys["plain"])
-        # each is a process: four at a time
-        self.assertLessEqual(len(runs.read_text().splitlines()), 1 + 4)
+        # one at a time: the token may refuse what it gives
+        self.assertEqual(len(runs.read_text().splitlines()), 1 + 1)
         self.gate.touch()
         for program in waiting:
             self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
         self.assertEqual(len(runs.read_text().splitlines()), 1 + 6)
 
-    def test_program_that_leaves_makes_room(self):
-        token, agent, runs = self.serve_source(self.UNTIL_GATE)
-        waiting = [self.start_signing(agent, token.keys["consent"]) for _ in range(5)]
-        poll_until(lambda: len(runs.read_text().splitlines()) == 1 + 4, what="four are asked")
-        for program in waiting:
+    def start_waiting(self, agent, token, count):
+        waiting = [self.start_signing(agent, token.keys["consent"]) for _ in range(count)]
+        poll_until(lambda: agent.status().queued == count, what="all wait")
+        return waiting
+
+    def test_programs_that_leave_make_room(self):
+        token, agent, _ = self.serve_source(self.UNTIL_GATE)
+        for program in self.start_waiting(agent, token, 5):
             program.kill()
         poll_until(lambda: agent.status().queued == 0, what="nobody waits")
         last = self.start_signing(agent, token.keys["consent"])
         self.gate.touch()
         self.assertEqual(last.communicate(timeout=30)[0], "signed\n")
+
+    def test_refused_pin_is_tried_once(self):
+        """However many wait for it, and however many processes could try it."""
+        token = self.faulty_token(keys={"plain": "EC:prime256v1"})
+        token.rules("hardware", "pin-tries 9")
+        token.key("consent", always_auth=True)
+        agent = self.serve(token, workers=3)
+        agent.wait_for(lambda s: s.modules[0].workers == 3)
+        token.set_pin_file("999999")
+        logins = token.calls("C_Login")
+        programs = [self.start_signing(agent, token.keys["consent"]) for _ in range(6)]
+        for program in programs:
+            self.assertRegex(program.communicate(timeout=30)[0], "^PIN .*refused")
+        self.assertEqual(token.calls("C_Login") - logins, 1)
+        self.assertEqual(token.tries_left(), 8)
+
+    def test_person_who_goes_away(self):
+        """What is forgotten then is what people gave."""
+        token, agent, _ = self.serve_source(self.UNTIL_GATE)
+        (program,) = self.start_waiting(agent, token, 1)
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.wait_for_log("SIGUSR1 was sent")
+        self.gate.touch()
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+
+    def test_reload_that_wants_another_module(self):
+        """The one that leaves finishes what it has."""
+        token, agent, _ = self.serve_source(self.UNTIL_GATE)
+        (program,) = self.start_waiting(agent, token, 1)
+        agent.reload(agent.config_file.read_text().replace("[module faulty]", "[module other]"))
+        self.gate.touch()
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+
+    def test_reload_that_takes_the_source_away(self):
+        """Those for whom it was not asked yet are told what follows from that."""
+        token, agent, _ = self.serve_source(self.UNTIL_GATE)
+        waiting = self.start_waiting(agent, token, 3)
+        text = agent.config_file.read_text()
+        source = next(line for line in text.splitlines() if line.startswith("pin = command:"))
+        agent.reload(text.replace(source, "pin = ask"))  # and pinentry = none
+        self.gate.touch()
+        ends = sorted(program.communicate(timeout=30)[0].split()[0] for program in waiting)
+        self.assertEqual(ends, ["LOCKED", "LOCKED", "signed"])
 
     def test_one_that_fails_is_told(self):
         token, agent, _ = self.serve_source("exit 3")
@@ -266,7 +311,14 @@ class TestSource(ContextTest):
             self.assertIn("3", refused.text)
             self.assert_signs(client, token.keys["plain"])
 
-    def test_stop(self):
+    def test_stop_lets_it_finish(self):
+        token, agent, _ = self.serve_source("sleep 1")
+        program = self.start_signing(agent, token.keys["consent"])
+        poll_until(lambda: agent.status().queued == 1, what="it waits")
+        agent.stop()
+        self.assertEqual(program.communicate(timeout=30)[0], "signed\n")
+
+    def test_stop_waits_for_nobody_long(self):
         token, agent, _ = self.serve_source("sleep 60")
         program = self.start_signing(agent, token.keys["consent"])
         poll_until(lambda: agent.status().queued == 1, what="it waits")

@@ -102,6 +102,18 @@ class TestRestart(LedgerTest):
         self.restart(agent)
         self.assertEqual(token.calls("C_Login"), 2)
 
+    def test_refusal_during_a_reload_is_remembered(self):
+        token = self.counting_token()
+        token.set_pin_file(WRONG)
+        token.rules(f"pin-tries {self.TRIES}", "C_Login delay 1500 1")
+        agent = self.serve(token, ready=False, workers=1)
+        token.wait_calls("C_Login")
+        agent.reload()
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+        self.assertIn(" source=file-", self.wait_refused(agent, 1))
+        self.restart(agent)
+        self.assertEqual(token.calls("C_Login"), 1)
+
     def test_logins_that_broke_off_are_not_made_again(self):
         token = self.counting_token()
         token.rules(f"pin-tries {self.TRIES}", "C_Login crash 2")
@@ -120,14 +132,18 @@ class TestRestart(LedgerTest):
         self.wait_lines(agent, 0)
         self.restart(agent, TokenState.READY)
 
-    def test_person_clears_it(self):
+    def test_person_does_not_clear_it(self):
+        """That the person has the right PIN says nothing of what the source has."""
         token, agent = self.refused()
         self.restart(agent)
         with agent.connect() as client:
             client.unlock(token.pin)
-        self.wait_lines(agent, 0)
+        self.assertIn(" source=file-", self.wait_refused(agent, 0))
+        self.restart(agent)
+        self.assertEqual(token.calls("C_Login"), 2)
         token.set_pin_file(token.pin)
         self.restart(agent, TokenState.READY)
+        self.wait_lines(agent, 0)
 
     def test_agent_that_ends_in_the_login_makes_it_once_more(self):
         token = self.counting_token()

@@ -228,13 +228,14 @@ class TestEnd(LogindTest):
 
     def test_person_who_left_a_program_behind(self):
         """logind keeps the session as long as the program runs (KillUserProcesses=no)."""
-        token, agent, logind = self.followed((("1", os.getuid(), "user"),
-                                              ("2", os.getuid(), "user")))
-        logind("leave", "1")
+        leaders = [self.start_process("cat", stdin=subprocess.PIPE) for _ in range(2)]
+        token, agent, logind = self.followed([(str(number), os.getuid(), "user", leader.pid)
+                                              for number, leader in enumerate(leaders, 1)])
+        leaders[0].communicate()
         logind("add", "3", OTHER_UID, "user")
         logind.wait("listed")
         self.assert_unlocked(agent, token)
-        logind("leave", "2")
+        leaders[1].communicate()
         self.wait_locked(agent)
         agent.wait_for_log("the last session of the user ended")
 
@@ -247,6 +248,15 @@ class TestEnd(LogindTest):
         self.wait_followed(logind, "1", "2")
         self.unlock(agent, token)
         logind("remove", "2")
+        self.wait_locked(agent)
+
+    def test_leader_that_cannot_be_seen(self):
+        """It is in another namespace of processes; that says nothing."""
+        gone = self.start_process("true")
+        gone.wait()
+        token, agent, logind = self.followed((("1", os.getuid(), "user", gone.pid),))
+        self.assert_unlocked(agent, token)
+        logind("remove", "1")
         self.wait_locked(agent)
 
     def test_session_that_ended_unheard(self):

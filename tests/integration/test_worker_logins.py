@@ -131,12 +131,22 @@ class TestBrokenOff(LoginTest):
         """It was refused, and the answer lost: the token says that tries are low."""
         token = self.counting_token()
         agent = self.serve(token, workers=1)
-        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 1")
-        token.tries_left(self.TRIES - 1)
+        token.rules(f"pin-tries {self.TRIES}", "C_Login delay 1000 1", "C_Login crash 1")
         self.replace_worker(agent)
+        token.wait_calls("C_Login", 2)
+        token.tries_left(self.TRIES - 1)  # as the token does before it says no
         self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
         self.assertEqual(token.tries_left(), self.TRIES - 1)
-        self.assertEqual(token.calls("C_Login"), 1)
+        self.assertEqual(token.calls("C_Login"), 2)
+
+    def test_module_that_sees_the_same_token(self):
+        """What broke off through one module is not held against the other."""
+        token = self.counting_token()
+        token.rules(f"pin-tries {self.TRIES}", "C_Login crash 1")
+        text = token.config(module="one", workers=1) + token.config(module="two", workers=1)
+        agent = self.agent(text)
+        agent.wait_for(lambda s: [t.state for t in s.tokens] == [TokenState.READY] * 2,
+                       what="both are open")
 
     def test_reload_asks_again(self):
         token = self.counting_token()

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * logind as far as the agent uses it: sessions, their locks, delay locks for sleep. Arguments after
- * the address are sessions that are there from the start, as ID:UID:CLASS. The leader of each is a
- * process that is made for it, and nothing else of it keeps it. Commands:
+ * the address are sessions that are there from the start, as ID:UID:CLASS or ID:UID:CLASS:LEADER;
+ * the leader is a process, else our parent. Commands:
  *
  *   add ID UID CLASS   a session comes        remove ID        it ends
  *   quiet-remove ID    likewise, without a signal: as if it had ended while nobody listened
- *   leave ID           its leader ends, and logind keeps it: a program stayed behind
+ *   leave ID           its person left, and logind keeps it: a program stayed behind
  *   lock ID            the signal Lock        hint ID 0|1      the property LockedHint
  *   sleep 1|0          PrepareForSleep        refuse           no delay locks from now on
  *
@@ -15,12 +15,9 @@
  * for the properties of one.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "fake_bus_peer.h"
 
@@ -142,27 +139,8 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
-/* A process that does nothing, and ends with us. */
-static pid_t leader_start(void)
-{
-    pid_t pid = fork();
-
-    fake_check(pid < 0 ? -errno : 0, "fork");
-    if (pid > 0)
-        return pid;
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;)
-        (void)pause();
-}
-
-static void leader_end(struct session *session)
-{
-    (void)kill(session->leader, SIGKILL);
-    (void)waitpid(session->leader, NULL, 0);
-}
-
 static void session_add(struct fake_bus_peer *peer, const char *id, const char *uid,
-                        const char *class)
+                        const char *class, const char *leader)
 {
     size_t i = 0;
 
@@ -170,7 +148,7 @@ static void session_add(struct fake_bus_peer *peer, const char *id, const char *
         i++;
     struct session *session = &sessions[i];
     *session = (struct session){.is_there = true, .uid = (uint32_t)strtoul(uid, NULL, 10)};
-    session->leader = leader_start();
+    session->leader = leader ? (pid_t)strtol(leader, NULL, 10) : getppid();
     (void)snprintf(session->id, sizeof(session->id), "%s", id);
     (void)snprintf(session->class, sizeof(session->class), "%s", class);
     (void)snprintf(session->path, sizeof(session->path), MANAGER_PATH "/session/_3%s", id);
@@ -185,7 +163,6 @@ static void session_add(struct fake_bus_peer *peer, const char *id, const char *
 static void session_remove(struct fake_bus_peer *peer, struct session *session, bool is_told)
 {
     session->is_there = false;
-    leader_end(session);
     session->slot = sd_bus_slot_unref(session->slot);
     if (is_told)
         fake_check(sd_bus_emit_signal(peer->bus, MANAGER_PATH, MANAGER, "SessionRemoved", "so",
@@ -198,13 +175,11 @@ static void handle_command(struct fake_bus_peer *peer, char *const words[FAKE_WO
     const char *verb = words[0];
 
     if (strcmp(verb, "add") == 0) {
-        session_add(peer, words[1], words[2], words[3]);
+        session_add(peer, words[1], words[2], words[3], NULL);
     } else if (strcmp(verb, "remove") == 0 || strcmp(verb, "quiet-remove") == 0) {
         session_remove(peer, session_find(words[1]), *verb == 'r');
     } else if (strcmp(verb, "leave") == 0) {
-        struct session *session = session_find(words[1]);
-        session->is_closing = true;
-        leader_end(session);
+        session_find(words[1])->is_closing = true;
     } else if (strcmp(verb, "lock") == 0) {
         fake_check(sd_bus_emit_signal(peer->bus, session_find(words[1])->path, SESSION, "Lock", ""),
                    "Lock");
@@ -234,7 +209,8 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         const char *id = strtok_r(argv[i], ":", &rest);
         const char *uid = strtok_r(NULL, ":", &rest);
-        session_add(&peer, id, uid, strtok_r(NULL, ":", &rest));
+        const char *class = strtok_r(NULL, ":", &rest);
+        session_add(&peer, id, uid, class, strtok_r(NULL, ":", &rest));
     }
     fake_check(
         sd_bus_add_object_vtable(peer.bus, NULL, MANAGER_PATH, MANAGER, manager_vtable, &peer),

@@ -10,7 +10,7 @@
 #include "unit.h"
 
 #define SIGNERS 6u
-#define ROUNDS 2000u
+#define ROUNDS 10000u
 #define HANDLES_MAX 65536u
 
 /* The module: handles are numbers from 1 on. */
