@@ -471,6 +471,8 @@ static void agent_on_readers(void *userdata)
         previous = link->previous;
         module_readers_changed(list_entry(link, struct module, link));
     }
+    /* What is waited for may be kept away by something else now. */
+    hold_review_soon(agent);
 }
 
 static int agent_prepare(struct agent *agent, const char *config_file)

@@ -214,7 +214,13 @@ static int config_set_token_uri(void *section, const char *value,
 {
     struct config_token *token = section;
 
-    return config_replace_uri(value, &token->uri, &token->selector, problem);
+    int r = config_replace_uri(value, &token->uri, &token->selector, problem);
+    if (r || !selector_names_object(token->selector))
+        return r;
+    (void)snprintf(problem, CONFIG_PROBLEM_MAX,
+                   "a token has no id, object or type: name it by token, serial, manufacturer or "
+                   "model");
+    return CONFIG_E_INVALID;
 }
 
 static int config_set_pin(void *section, const char *value, char problem[static CONFIG_PROBLEM_MAX])

@@ -183,6 +183,17 @@ static void hold_change(struct sign_request *request, const struct keyring_key *
     request->hold.until_ms = until_ms;
 }
 
+/* The same is waited for, but what keeps it away may be another thing now. */
+static void hold_retell(struct sign_request *request, const char *why)
+{
+    char *text = hold_make_text(request, why);
+
+    if (!text)
+        return;
+    free(request->hold.text);
+    request->hold.text = text;
+}
+
 static void hold_review(struct sign_request *request)
 {
     const struct keyring_key *key = keyring_find(request->agent->keyring, request->key_hash);
@@ -192,9 +203,11 @@ static void hold_review(struct sign_request *request)
     if (!key)
         return;
     enum protocol_error_code code = module_admit(key->module, key, &text);
-    if (code == PROTOCOL_E_BUSY || code == request->hold.code)
+    if (code == PROTOCOL_E_BUSY)
         return;
-    if (code == 0)
+    if (code == request->hold.code)
+        hold_retell(request, text);
+    else if (code == 0)
         sign_request_enqueue(request, key->module);
     else
         hold_change(request, key, code, text);

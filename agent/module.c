@@ -204,8 +204,10 @@ static void module_on_login_reply(struct worker *worker, const struct worker_rep
         module_set_pin_handle_reply(module, worker, reply);
     else
         module_login_handle_reply(module, worker, reply);
-    if (reply->result == WORKER_E_STATE_LOST)
+    if (reply->result == WORKER_E_STATE_LOST) {
         module->failures++; /* the next one starts after a pause */
+        escape_text(reply->text, module->text, sizeof(module->text));
+    }
     if (reply->result == WORKER_E_STATE_LOST || worker->state == WORKER_STATE_RETIRING)
         module_retire(worker);
     else if (worker->state == WORKER_STATE_READY)

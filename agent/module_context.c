@@ -74,6 +74,8 @@ static void module_context_release(struct sign_request *request)
     struct module *module = request->pin_module;
     struct module_token *known = module ? &module->tokens[request->pin_token] : NULL;
 
+    if (known && request->pin_is_typed)
+        module_prompt_tell_keypad_over(module, known);
     if (!known || known->source_request != request)
         return;
     known->source_request = NULL;

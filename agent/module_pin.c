@@ -23,6 +23,8 @@ struct module_pin *module_pin_free(struct module_pin *pin)
 {
     if (!pin)
         return NULL;
+    if (pin->kind == MODULE_PIN_KEYPAD)
+        module_prompt_tell_keypad_over(pin->module, &pin->module->tokens[pin->token]);
     (void)pin_source_free(pin->source);
     (void)close_fd(pin->fd);
     free(pin);

@@ -115,8 +115,12 @@ enum protocol_error_code module_prompt_find_obstacle(const struct module *module
 enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
                                                const char *reason, char *text, size_t size);
 
-/** module_prompt_tell_keypad() - an event: look at the reader. */
+/** module_prompt_tell_keypad() - events and the desktop's notice: look at the reader. */
 void module_prompt_tell_keypad(struct module *module, const struct module_token *token);
+
+/** module_prompt_tell_keypad_over() - nobody need look there any more. Fine when nobody was told.
+ */
+void module_prompt_tell_keypad_over(struct module *module, const struct module_token *token);
 
 /** module_prompt_handle_answer() - the dialog has ended, one way or the other. */
 void module_prompt_handle_answer(struct module *module, struct module_token *token);

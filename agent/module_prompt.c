@@ -220,10 +220,19 @@ enum protocol_error_code module_prompt_explain(struct module_token *token, enum 
     return PROTOCOL_E_PIN;
 }
 
+/* One notice for each token. */
+static void module_prompt_name_keypad(const struct module_token *token,
+                                      char reason[static PROTOCOL_TEXT_MAX])
+{
+    (void)snprintf(reason, PROTOCOL_TEXT_MAX, "keypad %s %s", token->serial, token->label);
+}
+
 void module_prompt_tell_keypad(struct module *module, const struct module_token *token)
 {
     const struct worker_token id = module_token_get_id(token);
     char tries[160];
+    char label[PROMPT_NAME_MAX];
+    char reason[PROTOCOL_TEXT_MAX];
     char text[PROTOCOL_TEXT_MAX];
 
     module_prompt_say_tries(module, token, tries, sizeof(tries));
@@ -232,6 +241,18 @@ void module_prompt_tell_keypad(struct module *module, const struct module_token 
             *at = ' ';
     (void)snprintf(text, sizeof(text), "type its PIN on the keypad of the reader.%s", tries);
     module_login_tell(module, &id, text);
+    (void)snprintf(text, sizeof(text), "token \"%s\" wants its PIN on the keypad of the reader.%s",
+                   escape_cstring(token->label, label, sizeof(label)), tries);
+    module_prompt_name_keypad(token, reason);
+    agent_tell_waiting(module->agent, reason, token->label, text);
+}
+
+void module_prompt_tell_keypad_over(struct module *module, const struct module_token *token)
+{
+    char reason[PROTOCOL_TEXT_MAX];
+
+    module_prompt_name_keypad(token, reason);
+    agent_tell_waiting_over(module->agent, reason);
 }
 
 void module_prompt_handle_answer(struct module *module, struct module_token *token)
@@ -324,18 +345,17 @@ void module_prompt_forget(struct module *module, const struct request *request)
 
 /* ---- Whether to ask */
 
-enum protocol_error_code module_prompt_find_obstacle(const struct module *module,
+/* A person who asks for the question may have it where a program's need is not enough. */
+static enum protocol_error_code module_prompt_refuse(const struct module *module,
                                                      const struct module_token *token,
                                                      const struct worker_token *id,
                                                      const char **ret_text)
 {
     static char text[PROTOCOL_TEXT_MAX];
-    const struct config_token *config = module_login_find_config(module, id);
-    bool has_source = config && config->pin != CONFIG_PIN_ASK;
     char label[PROMPT_NAME_MAX];
 
-    if (has_source || token->is_locked_by_person || token->is_blocked ||
-        (token->flags & WORKER_TOKEN_PIN_LOCKED) || module->agent->config->asks_nobody)
+    if (token->is_blocked || (token->flags & WORKER_TOKEN_PIN_LOCKED) ||
+        module->agent->config->asks_nobody)
         return module_refuse_locked(module, id, ret_text);
     if (clock_monotonic_ms() >= token->prompt_not_before_ms)
         return 0;
@@ -348,11 +368,23 @@ enum protocol_error_code module_prompt_find_obstacle(const struct module *module
     return PROTOCOL_E_PIN;
 }
 
-enum module_prompt_start module_login_prompt(struct module *module,
-                                             const struct worker_token *token,
-                                             const struct prompt_context *context,
-                                             enum protocol_error_code *ret_code,
-                                             const char **ret_text)
+enum protocol_error_code module_prompt_find_obstacle(const struct module *module,
+                                                     const struct module_token *token,
+                                                     const struct worker_token *id,
+                                                     const char **ret_text)
+{
+    const struct config_token *config = module_login_find_config(module, id);
+    bool has_source = config && config->pin != CONFIG_PIN_ASK;
+
+    if (has_source || token->is_locked_by_person)
+        return module_refuse_locked(module, id, ret_text);
+    return module_prompt_refuse(module, token, id, ret_text);
+}
+
+static enum module_prompt_start
+module_prompt_begin(struct module *module, const struct worker_token *token,
+                    const struct prompt_context *context, bool is_by_person,
+                    enum protocol_error_code *ret_code, const char **ret_text)
 {
     struct module_token *known = module_login_get(module, token);
 
@@ -363,7 +395,9 @@ enum module_prompt_start module_login_prompt(struct module *module,
     if (!known)
         return MODULE_PROMPT_IMPOSSIBLE;
     known->flags = token->flags;
-    enum protocol_error_code code = module_prompt_find_obstacle(module, known, token, ret_text);
+    enum protocol_error_code code =
+        is_by_person ? module_prompt_refuse(module, known, token, ret_text)
+                     : module_prompt_find_obstacle(module, known, token, ret_text);
     if (code) {
         *ret_code = code;
         return MODULE_PROMPT_IMPOSSIBLE;
@@ -383,6 +417,15 @@ enum module_prompt_start module_login_prompt(struct module *module,
     return MODULE_PROMPT_IMPOSSIBLE;
 }
 
+enum module_prompt_start module_login_prompt(struct module *module,
+                                             const struct worker_token *token,
+                                             const struct prompt_context *context,
+                                             enum protocol_error_code *ret_code,
+                                             const char **ret_text)
+{
+    return module_prompt_begin(module, token, context, false, ret_code, ret_text);
+}
+
 enum protocol_error_code module_login_wait(struct module *module, const struct worker_token *token,
                                            const struct prompt_context *context,
                                            struct request *request, const char **ret_text)
@@ -398,7 +441,8 @@ enum protocol_error_code module_login_wait(struct module *module, const struct w
     *ret_text = "out of memory";
     if (!waiter)
         return PROTOCOL_E_INTERNAL;
-    if (module_login_prompt(module, token, context, &code, ret_text) == MODULE_PROMPT_IMPOSSIBLE) {
+    if (module_prompt_begin(module, token, context, true, &code, ret_text) ==
+        MODULE_PROMPT_IMPOSSIBLE) {
         free(waiter);
         return code;
     }

@@ -75,17 +75,22 @@ enum token_state module_token_state(const struct module *module, const struct wo
                                     const char **ret_text)
 {
     const struct module_token *known = module_login_find(module, token);
-    bool is_logged_in =
-        !(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) || (token->flags & WORKER_TOKEN_LOGGED_IN);
+    bool is_locked_by_person = known && known->is_locked_by_person;
+    /* With the card given up the login is gone; what a person typed does not come again by itself.
+     */
+    bool is_released =
+        module->state == MODULE_STATE_RELEASED && module_login_token_is_typed(module, token);
+    bool is_logged_in = !(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) ||
+                        ((token->flags & WORKER_TOKEN_LOGGED_IN) && !is_released);
 
     if (ret_text)
         *ret_text = known && !is_logged_in ? known->text : "";
-    if (known && known->is_locked_by_person)
-        return TOKEN_STATE_LOCKED;
-    if (is_logged_in)
+    if (is_logged_in && !is_locked_by_person)
         return TOKEN_STATE_READY;
     if ((known && known->is_blocked) || (token->flags & WORKER_TOKEN_PIN_LOCKED))
         return TOKEN_STATE_PIN_BLOCKED;
+    if (is_locked_by_person)
+        return TOKEN_STATE_LOCKED;
     if (known && known->pin_is_bad)
         return TOKEN_STATE_PIN_BAD;
     return TOKEN_STATE_LOCKED;
@@ -104,15 +109,21 @@ enum protocol_error_code module_refuse_locked(const struct module *module,
     escape_text(token->label, label, sizeof(label));
     *ret_text = text;
     if (state == TOKEN_STATE_PIN_BLOCKED) {
-        (void)snprintf(text, sizeof(text), "the PIN of token \"%s\" is blocked", label);
+        (void)snprintf(
+            text, sizeof(text),
+            "the PIN of token \"%s\" is blocked: unblock it with its PUK, see `mtls status`",
+            label);
         return PROTOCOL_E_PIN;
     }
     if (state == TOKEN_STATE_PIN_BAD) {
         (void)snprintf(text, sizeof(text), "token \"%s\": %.700s", label, detail);
         return PROTOCOL_E_PIN;
     }
-    (void)snprintf(text, sizeof(text), "token \"%s\" waits for its PIN: run `mtls unlock '%s'`",
-                   label, label);
+    const struct module_token *known = module_login_find(module, token);
+    (void)snprintf(text, sizeof(text), "token \"%s\" %s: run `mtls unlock '%s'`", label,
+                   known && known->is_locked_by_person ? "was locked with `mtls lock`"
+                                                       : "waits for its PIN",
+                   label);
     return PROTOCOL_E_LOCKED;
 }
 

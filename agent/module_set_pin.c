@@ -115,8 +115,11 @@ void module_set_pin_handle_reply(struct module *module, struct worker *worker,
     else if (request)
         token_request_fail(request, module_set_pin_code(reply->result),
                            escape_text(reply->text, text, sizeof(text)));
-    /* The security officer was logged in there, and the user is not any more. */
-    if (module->set_pin_change == WORKER_PIN_UNBLOCK || reply->result == WORKER_E_STATE_LOST)
+    /* The user is not logged in there any more: the security officer was. */
+    bool lost_login = token && (token->info.flags & WORKER_TOKEN_LOGGED_IN) &&
+                      !(reply->token_flags & WORKER_TOKEN_LOGGED_IN);
+    bool was_unblocked = module->set_pin_change == WORKER_PIN_UNBLOCK && reply->result == WORKER_OK;
+    if (lost_login || was_unblocked || reply->result == WORKER_E_STATE_LOST)
         module_retire(worker);
 }
 

@@ -194,6 +194,13 @@ bool selector_matches_key(const struct selector *selector, const char *name,
     return false;
 }
 
+bool selector_names_object(const struct selector *selector)
+{
+    CK_ULONG count = 0;
+
+    return selector->uri && p11_kit_uri_get_attributes(selector->uri, &count) && count > 0;
+}
+
 bool selector_matches_token(const struct selector *selector, const char *module,
                             const struct worker_token *token)
 {

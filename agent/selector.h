@@ -45,6 +45,9 @@ bool selector_matches_key(const struct selector *selector, const char *name,
 bool selector_matches_token(const struct selector *selector, const char *module,
                             const struct worker_token *token);
 
+/** selector_names_object() - a URI that says more than which token: id, object or type. */
+bool selector_names_object(const struct selector *selector);
+
 /**
  * selector_format_uri() - the `pkcs11:` URI that names a key by all that is known of it
  *

@@ -17,6 +17,8 @@
  * takes half as long again as its fastest signature waits for something. A finger is not that
  * regular. */
 #define TOUCH_SLACK(fastest_us) ((fastest_us) + (fastest_us) / 2)
+/* But where every signature waits for one, the fastest tells how quick the person is. */
+#define TOUCH_MAX_US 2000000u
 #define TOUCH_KEYS_MAX 256u
 #define TOUCH_REASON_MAX 32u
 
@@ -81,8 +83,9 @@ static uint64_t touch_limit_us(const struct touch_memory *memory,
                                const uint8_t hash[static PROTOCOL_KEY_HASH_LEN])
 {
     const struct touch_key *key = touch_find(memory, hash);
+    uint64_t limit_us = key ? TOUCH_SLACK(key->fastest_us) : TOUCH_US;
 
-    return key && TOUCH_SLACK(key->fastest_us) > TOUCH_US ? TOUCH_SLACK(key->fastest_us) : TOUCH_US;
+    return limit_us < TOUCH_US ? TOUCH_US : limit_us > TOUCH_MAX_US ? TOUCH_MAX_US : limit_us;
 }
 
 /* The token that has the request, if it is hardware; else NULL. Several may have the key. */

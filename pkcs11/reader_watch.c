@@ -26,6 +26,7 @@
 #define WATCH_WAIT_MS 60000u
 /* pcscd does not tell when a program begins to use a card. */
 #define WATCH_WAIT_CARD_MS 10000u
+#define WATCH_WAIT_EXCLUSIVE_MS 1000u
 
 struct watch {
     pid_t agent;
@@ -133,17 +134,23 @@ static void watch_report_failure(struct watch *watch, LONG rv)
 
 static DWORD watch_limit(const struct reader_report *report)
 {
-    for (size_t i = 0; i < report->reader_count; i++)
+    DWORD limit_ms = WATCH_WAIT_MS;
+
+    for (size_t i = 0; i < report->reader_count; i++) {
+        /* Requests may wait for the end of that, which pcscd does not always tell. */
+        if (report->readers[i].state == READER_STATE_EXCLUSIVE)
+            return WATCH_WAIT_EXCLUSIVE_MS;
         if (report->readers[i].state != READER_STATE_EMPTY)
-            return WATCH_WAIT_CARD_MS;
-    return WATCH_WAIT_MS;
+            limit_ms = WATCH_WAIT_CARD_MS;
+    }
+    return limit_ms;
 }
 
 /* Follows the readers as long as pcscd serves us. Return: why it does not any more. */
 static LONG watch_follow(struct watch *watch)
 {
     struct pcsc pcsc;
-    DWORD limit_ms = WATCH_WAIT_FIRST_MS;
+    bool is_quiet = false; /* nothing happened the last time */
     LONG rv = pcsc_open(&pcsc);
 
     if (rv != SCARD_S_SUCCESS)
@@ -154,9 +161,9 @@ static LONG watch_follow(struct watch *watch)
         pcsc_fill_report(&pcsc, &report);
         watch_report(watch, &report);
         watch->pause_ms = WATCH_PAUSE_FIRST_MS;
-        rv = pcsc_wait(&pcsc, limit_ms);
-        limit_ms = rv == SCARD_E_TIMEOUT ? watch_limit(&report) : WATCH_WAIT_FIRST_MS;
-        if (rv == SCARD_E_TIMEOUT)
+        rv = pcsc_wait(&pcsc, is_quiet ? watch_limit(&report) : WATCH_WAIT_FIRST_MS);
+        is_quiet = rv == SCARD_E_TIMEOUT;
+        if (is_quiet)
             rv = SCARD_S_SUCCESS;
     }
     pcsc_close(&pcsc);

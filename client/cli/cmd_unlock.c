@@ -191,6 +191,28 @@ static int unlock_token(struct mtls_agent *agent, const char *selector, const ch
     return unlock_send(agent, selector, name, pin);
 }
 
+/* Nothing waits: because all are open, or because there is nothing to give a PIN to now? */
+static int unlock_nothing(const struct mtls_agent_status *status)
+{
+    bool is_open = status->token_count > 0;
+
+    for (size_t i = 0; i < status->module_count; i++)
+        is_open &= status->modules[i].state == MTLS_AGENT_MODULE_READY ||
+                   status->modules[i].state == MTLS_AGENT_MODULE_RELEASED;
+    for (size_t i = 0; i < status->token_count; i++) {
+        const struct mtls_agent_token_status *token = &status->tokens[i];
+        if (token->state == MTLS_AGENT_TOKEN_PIN_BLOCKED)
+            return cli_fail(CLI_LOCKED,
+                            "the PIN of token %s is blocked. See what to do: mtls status",
+                            token->label);
+        is_open &= token->state == MTLS_AGENT_TOKEN_READY;
+    }
+    if (!is_open)
+        return cli_fail(CLI_NO_KEY, "no token is there that waits for a PIN. See why: mtls status");
+    cli_note("no token waits for a PIN");
+    return CLI_OK;
+}
+
 static int unlock_run(const struct cli_args *args)
 {
     _cleanup_agent_ struct mtls_agent *agent = cli_agent_new();
@@ -214,10 +236,8 @@ static int unlock_run(const struct cli_args *args)
         return r;
     if (!token && name)
         return unlock_token(agent, name, name, "", &way);
-    if (!token) {
-        cli_note("no token waits for a PIN");
-        return CLI_OK;
-    }
+    if (!token)
+        return unlock_nothing(status);
     if (token->state == MTLS_AGENT_TOKEN_READY) {
         cli_note("token %s is unlocked already", token->label);
         return CLI_OK;

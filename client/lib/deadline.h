@@ -34,6 +34,16 @@ static inline uint32_t deadline_left_ms(uint64_t deadline_us)
     return left_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)left_ms;
 }
 
+/** deadline_for_agent_ms() - the same, a little less: what the agent says at its end comes in time.
+ */
+static inline uint32_t deadline_for_agent_ms(uint64_t deadline_us)
+{
+    uint32_t left_ms = deadline_left_ms(deadline_us);
+    uint32_t margin_ms = left_ms / 10u < 500u ? left_ms / 10u : 500u;
+
+    return left_ms - margin_ms;
+}
+
 static inline struct timeval deadline_to_timeval(uint64_t left_us)
 {
     return (struct timeval){

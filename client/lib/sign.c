@@ -31,7 +31,7 @@ static int sign_encode(struct wire_writer *writer, const struct call *call)
     const struct sign_context *context = call->context;
     const struct protocol_sign msg = {
         .id = call->id,
-        .deadline_ms = deadline_left_ms(call->deadline_us),
+        .deadline_ms = deadline_for_agent_ms(call->deadline_us),
         .key_hash = context->hash,
         .scheme = context->scheme,
         .kind = context->kind,

@@ -158,11 +158,16 @@ class CardRows(AgentOnCard):
     def test_what_the_module_cannot_unblock_costs_nothing(self):
         """ykcs11 would try the PUK as its management key, OpenSC knows no such login for PIV."""
         agent = self.locked()
+        with agent.connect() as client:
+            client.unlock(self.the_card.identity.pin)
+            self.sign(client)
         before = self.the_card.status()
         done = self.mtls_pin(agent, "unblock", self.the_card.identity.puk, "654321")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("nothing was tried", done.stderr)
         self.assertIn("unblock-pin", done.stderr)
+        with agent.connect() as client:
+            self.sign(client)  # nor the login
         after = self.the_card.status()
         self.assertEqual((after["tries"], after["puk_tries"]),
                          (before["tries"], before["puk_tries"]))

@@ -173,7 +173,9 @@ class TestUnlockFromStdin(CliTest):
     def test_a_blocked_pin_is_tried_only_when_its_token_is_named(self):
         """The agent does not hear of it when somebody unblocks the PIN."""
         agent = self.scripted_agent(tokens=[ScriptToken("card", "1", wire.TokenState.PIN_BLOCKED)])
-        self.assertEqual(self.unlock(FAKE_PIN)[0], OK)
+        code, text = self.unlock(FAKE_PIN)
+        self.assertEqual(code, LOCKED)
+        self.assertIn("blocked", text)
         self.assertEqual(agent.pins, [])
         code, text = self.unlock(FAKE_PIN, "card")
         self.assertEqual(code, OK)

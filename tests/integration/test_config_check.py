@@ -288,6 +288,8 @@ class TestValues(ConfigCheckTest):
 
     def test_uri_of_a_slot_or_a_library(self):
         """Nothing is compared with these: such a URI would fit every token."""
+        for attribute in ("object=work", "id=%01", "type=private"):
+            self.assert_bad(f"[token t]\nuri = pkcs11:{attribute}\n", 2, "a token has no id")
         for section in ("key k", "token t"):
             self.assert_bad_values(section, "uri", ("pkcs11:slot-id=0", "pkcs11:slot-description=a",
                                                     "pkcs11:library-version=2",

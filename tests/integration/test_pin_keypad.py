@@ -8,6 +8,7 @@ import wire
 from faults import P11FAULT, main
 from harness import Code
 from test_pin_context import ContextTest
+from wire import TokenState
 
 
 def knows_keypads():
@@ -41,6 +42,25 @@ class TestLogin(KeypadTest):
             self.assert_signs(watcher, token.keys["work"])
         self.assertEqual(self.pinentry.dialogs, [])
         self.assertEqual(token.calls("C_Login"), 1)
+
+    def test_person_is_told_to_look_at_the_reader(self):
+        token, agent = self.keypad("pinpad-wait 1000")
+        with agent.connect() as watcher:
+            watcher.subscribe(wire.WAITING)
+            self.assertEqual(self.ask(agent)[0], 0)
+            self.assertIn("on the keypad of the reader", watcher.event().text)
+            self.assertEqual(watcher.event().text, "done")
+
+    def test_what_was_locked_by_hand_is_asked_for(self):
+        """There is no other way to give this PIN."""
+        token, agent = self.keypad()
+        self.assertEqual(self.ask(agent)[0], 0)
+        with agent.connect() as client:
+            client.lock()
+            self.wait_token(agent, lambda t: t.state == TokenState.LOCKED)
+            code, said = self.ask(agent)
+            self.assertEqual(code, 0, said)
+            self.assert_signs(client, token.keys["work"])
 
     def test_typed_pin_is_not_taken(self):
         token, agent = self.keypad()

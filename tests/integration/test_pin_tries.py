@@ -199,6 +199,17 @@ class TestFewTriesLeft(PinTest):
             self.assertRegex(refusal.text, r"block|locked|PUK|no tries")
         self.assertEqual(token.calls("C_Login"), 0)
 
+    def test_blocked_and_locked_by_hand(self):
+        """`mtls unlock` would not do."""
+        token = self.counting_token(tries=1)
+        agent = self.serve(token, pin="ask", ready=False, workers=1)
+        self.settled(agent, TokenState.LOCKED)
+        with agent.connect() as client:
+            client.lock()
+            self.assert_refused(Code.PIN, client.unlock, REFUSED_PIN)
+            self.settled(agent, TokenState.PIN_BLOCKED)
+            self.assert_pin_refused(client, token.keys["work"])
+
     def test_try_that_blocks_is_told(self):
         token = self.counting_token(tries=1)
         agent = self.serve(token, pin="ask", ready=False, workers=1)

@@ -9,7 +9,7 @@ import wire
 from harness import MTLS_BIN, main, poll_until
 from pcsc import GENERIC, OPENSC, YUBIKEY
 from reader_rows import PROMISE, ReadersTest, any_token
-from wire import ModuleState, ReaderState
+from wire import ModuleState, ReaderState, TokenState
 
 VERSION = "5.4.3"
 
@@ -74,6 +74,24 @@ class HolderRows:
         self.assert_recovers(agent, self.key)
         client.wait(request_id)
 
+    def test_request_that_waits_for_the_holder(self):
+        """It is signed soon after the end of that, of which pcscd tells nobody."""
+        self.start()
+        agent = self.serve(self.the_card.config(release="300ms"), env=self.the_pcscd.environment,
+                           keys=1)
+        watcher = self.connect(agent)
+        watcher.subscribe(wire.WAITING)
+        self.released(agent)
+        holder = self.hold(self.the_pcscd)
+        client, request_id = self.ask(agent, self.key, 20000)
+        while f"(pid {holder.pid})" not in watcher.event().text:
+            pass  # at first it may not be known that somebody holds it
+        time.sleep(2.5)  # until the watch of the readers has seen nothing for a while
+        start = time.monotonic()
+        self.let_go(holder)
+        self.assertIsInstance(client.wait(request_id), wire.SignReply)
+        self.assertLess(time.monotonic() - start, PROMISE)
+
     def test_error_names_reader_and_holder(self):
         self.start()
         agent = self.serve(self.the_card.config(release="300ms"), env=self.the_pcscd.environment,
@@ -100,6 +118,21 @@ class TestHolderYubikey(HolderRows, ShareTest):
 
 
 class TestRelease(ShareTest):
+    def test_login_that_a_person_made_is_gone(self):
+        """And that is told before the next program needs it."""
+        pcscd = self.pcscd([GENERIC])
+        card = self.card(pcscd)
+        card.insert()
+        agent = self.serve(card.config(release="1s", pin="ask"), env=pcscd.environment)
+        agent.wait_for(lambda s: [t.state for t in s.tokens] == [TokenState.LOCKED])
+        with agent.connect() as client:
+            client.unlock(card.identity.pin)
+        self.released(agent)
+        self.assertEqual([t.state for t in agent.status().tokens], [TokenState.LOCKED])
+        with agent.connect() as client:
+            client.unlock(card.identity.pin)
+        self.sign(agent, card.keys["9a"])
+
     def test_card_that_comes_while_released_is_told(self):
         pcscd = self.pcscd()
         card = self.card(pcscd)

@@ -86,6 +86,17 @@ class TestEvents(TouchTest):
             self.assertIn("touch", watcher.event().text)
             self.assertEqual(watcher.event().text, "done")
 
+    def test_slow_person_is_told_soon_the_next_time(self):
+        token, agent, watcher = self.touchy(("hardware", "C_Sign delay 3500"))
+        client = self.connect(agent)
+        for _ in range(2):
+            start = time.monotonic()
+            request = self.ask(client, token.keys["work"])
+            self.assertIn("touch", watcher.event().text)
+            self.assertLess(time.monotonic() - start, 3.0)
+            self.assertIsInstance(client.wait(request), wire.SignReply)
+            self.assertEqual(watcher.event().text, "done")
+
     def test_waiting_behind_others_is_no_touch(self):
         """Four threads in a module that does one thing at a time."""
         token, agent, watcher = self.touchy(("hardware", "C_Sign busy 250"))
