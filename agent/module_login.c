@@ -43,6 +43,17 @@ bool module_login_has_source(const struct module *module, const struct worker_to
     return (known && known->kept) || module_login_is_configured(module, token);
 }
 
+static bool module_login_is_asking(const struct module_token *known)
+{
+    return known && known->pin && known->pin->kind == MODULE_PIN_SOURCE &&
+           !module_pin_is_ready(known->pin);
+}
+
+bool module_login_waits_for_source(const struct module *module, const struct worker_token *token)
+{
+    return module_login_is_asking(module_login_find(module, token));
+}
+
 bool module_token_is(const struct module_token *known, const struct worker_token *token)
 {
     const struct worker_token id = module_token_get_id(known);
@@ -408,7 +419,8 @@ enum protocol_error_code module_login_relay(struct module *module, const struct 
             "--ask`";
         return PROTOCOL_E_PIN;
     }
-    if (module->login_worker || (known && known->pin && known->pin->kind != MODULE_PIN_PROMPT)) {
+    if (module->login_worker || (known && known->pin && known->pin->kind != MODULE_PIN_PROMPT &&
+                                 !module_login_is_asking(known))) {
         *ret_text = "the token's module is busy with another login; try again";
         return PROTOCOL_E_BUSY;
     }
@@ -427,7 +439,7 @@ enum protocol_error_code module_login_relay(struct module *module, const struct 
         *ret_text = "the PIN could not be handed to the token's process";
         return PROTOCOL_E_INTERNAL;
     }
-    /* Who typed it here need not type it into the dialog as well. */
+    /* Who typed it here need not type it into the dialog as well, nor wait for a source. */
     (void)module_pin_free(known->pin);
     known->pin = pin;
     pin->request = request;

@@ -123,6 +123,9 @@ struct module_token *module_login_find(const struct module *module,
 /** module_login_get() - as above, but remembers it from now on; NULL: there is no room. */
 struct module_token *module_login_get(struct module *module, const struct worker_token *token);
 
+/** module_login_waits_for_source() - its source was asked, and has not answered. */
+bool module_login_waits_for_source(const struct module *module, const struct worker_token *token);
+
 /** module_login_has_source() - the PIN comes without a person, as it is kept or configured. */
 bool module_login_has_source(const struct module *module, const struct worker_token *token);
 

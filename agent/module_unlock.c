@@ -100,6 +100,9 @@ enum protocol_error_code module_unlock(struct module *module, const struct worke
     struct worker *worker = module_first_worker(module, WORKER_STATE_READY);
 
     module_release_end(module);
+    /* A person need not wait for a source that thinks. */
+    if (!worker && module_login_waits_for_source(module, token))
+        worker = module_first_worker(module, WORKER_STATE_LOGIN);
     if (worker)
         return module_send_unlock(module, worker, token, owned_fd, request, ret_text);
     if (module_is_starting(module) && !module->unlock_wait)

@@ -71,7 +71,7 @@ class TestSignals(IntegrationTest):
                 os.kill(pid, signal.SIGSTOP)
                 os.kill(pid, signal.SIGCONT)
             self.assertIsInstance(client.receive(), wire.SignReply)
-        self.assertEqual([m.restarts for m in client.status().modules], [0])
+        self.assertEqual([m.restarts for m in client.status().modules], [0], agent.log())
 
 
 @needs_no_sanitizer
@@ -91,7 +91,7 @@ class TestShortCalls(IntegrationTest):
         client.lock("demo")
         client.unlock("1234", "demo")
         self.assert_signs(client, key)
-        self.assertEqual([m.restarts for m in client.status().modules], [0])
+        self.assertEqual([m.restarts for m in client.status().modules], [0], agent.log())
 
     def test_core(self):
         token = self.token()

@@ -214,6 +214,20 @@ class TestLeaving(LoginTest):
 
 
 class TestPerson(LoginTest):
+    def test_person_does_not_wait_for_a_source(self):
+        """Nor for its limit: it is given up."""
+        for workers in (1, 2):
+            with self.subTest(workers=workers):
+                token = self.faulty_token()
+                agent = self.serve(token, ready=False, workers=workers, pin="command:sleep 600")
+                agent.wait_for(lambda s: s.tokens)
+                start = time.monotonic()
+                with agent.connect() as client:
+                    client.unlock(token.pin)
+                    self.assert_signs(client, token.keys["work"])
+                self.assertLess(time.monotonic() - start, 10)
+                agent.stop()
+
     def test_client_that_leaves_does_not_spoil_the_source(self):
         """The PIN that was refused is the person's: the source is asked by the next worker."""
         token = self.faulty_token()
