@@ -226,6 +226,8 @@ static int unlock_run(const struct cli_args *args)
 
     if (!agent)
         return CLI_FAILURE;
+    if (way.from_stdin && way.by_agent)
+        return cli_fail_usage(args->command, "--stdin and --ask exclude each other");
     patience_begin("waiting for the agent...");
     int r = mtls_agent_get_status(agent, &status, &error);
     patience_end();

@@ -182,6 +182,13 @@ class TestUnlockFromStdin(CliTest):
         self.assertIn("PUK", text)
         self.assertEqual(agent.pins, [FAKE_PIN])
 
+    def test_two_ways_at_once(self):
+        agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
+        code, text = self.unlock(FAKE_PIN, "--ask")
+        self.assertEqual(code, 2)
+        self.assertIn("exclude", text)
+        self.assertEqual(agent.pins, [])
+
     def test_a_wrong_pin_is_tried_once(self):
         agent = self.scripted_agent(tokens=[ScriptToken("card", "1", WAITING)])
         self.assertEqual(self.unlock("9\n"),
