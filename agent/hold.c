@@ -111,7 +111,10 @@ static int hold_take(struct sign_request *request, const struct keyring_key *key
     /* A module that gave it back during a look at all would only do so again. */
     struct hold hold = {.code = code, .round = request->agent->hold_round};
 
-    hold.until_ms = clock_monotonic_ms() + request->agent->config->wait_ms;
+    /* However often it goes to a module and comes back: all of it is one wait. */
+    if (request->held_until_ms == 0)
+        request->held_until_ms = clock_monotonic_ms() + request->agent->config->wait_ms;
+    hold.until_ms = request->held_until_ms;
     hold.reason = hold_make_reason(key->token, code);
     hold.text = hold_make_text(request, text);
     /* It may be another token than the one that it came for. */
@@ -173,14 +176,9 @@ void hold_check_limit(struct sign_request *request, uint64_t now_ms)
 static void hold_change(struct sign_request *request, const struct keyring_key *key,
                         enum protocol_error_code code, const char *text)
 {
-    uint64_t until_ms = request->hold.until_ms;
-
     hold_end(request);
-    if (!hold_begin(request, key, &code, &text)) {
+    if (!hold_begin(request, key, &code, &text))
         sign_request_fail(request, code, text);
-        return;
-    }
-    request->hold.until_ms = until_ms;
 }
 
 /* The same is waited for, but what keeps it away may be another thing now. */

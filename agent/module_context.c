@@ -74,8 +74,9 @@ static void module_context_release(struct sign_request *request)
     struct module *module = request->pin_module;
     struct module_token *known = module ? &module->tokens[request->pin_token] : NULL;
 
-    if (known && request->pin_is_typed)
+    if (known && request->pin_is_told)
         module_prompt_tell_keypad_over(module, known);
+    request->pin_is_told = false;
     if (!known || known->source_request != request)
         return;
     known->source_request = NULL;
@@ -132,8 +133,9 @@ static void module_context_changed(struct pin_source *source, void *userdata)
     struct module *module = request->module;
     struct module_token *known = &module->tokens[request->pin_token];
     if (pin_source_get_state(source) == PIN_SOURCE_READY) {
+        request->pin_is_told = request->pin_is_typed;
         if (request->pin_is_typed)
-            module_prompt_tell_keypad(module, known);
+            module_prompt_tell_keypad(module, known, request->key_name);
         module_context_put_back(request);
     } else {
         enum protocol_error_code code = module_context_explain(request, known, text, sizeof(text));
@@ -203,6 +205,12 @@ static void module_context_ask_source(struct module *module, struct sign_request
     }
     if (known->pin_is_bad) {
         module_context_fail(request, PROTOCOL_E_PIN, known->text);
+        return;
+    }
+    if (known->is_locked_by_person) {
+        const char *text = NULL;
+        enum protocol_error_code code = module_refuse_locked(module, &id, &text);
+        module_context_fail(request, code, text);
         return;
     }
     const struct pin_ask ask = module_login_make_ask(module, &id, config);
@@ -310,6 +318,9 @@ void module_context_drop(struct sign_request *request)
     module_context_release(request);
     request->pin_source = pin_source_free(request->pin_source);
     request->pin_module = NULL;
+    request->pin_is_typed = false;
+    request->pin_is_kept = false;
+    request->pin_tries = WORKER_TRIES_SAFE;
 }
 
 void module_context_end(struct sign_request *request)

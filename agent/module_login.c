@@ -272,6 +272,10 @@ static enum login_look module_login_look(struct module *module, struct worker *w
 
     if (!known || !module_login_is_needed(token))
         return LOGIN_LOOK_NEXT;
+    /* What a signature, or another worker, has found out meanwhile. */
+    if (known->pin && known->pin->kind == MODULE_PIN_SOURCE && known->pin_is_bad &&
+        module_pin_is_ready(known->pin) && known->pin != module->login_pin)
+        known->pin = module_pin_free(known->pin);
     if (known->pin && module_pin_is_ready(known->pin))
         return module_login_use(module, worker, known, token, known->pin);
     /* A person is not waited for: what needs no PIN goes on meanwhile. */

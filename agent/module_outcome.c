@@ -46,10 +46,9 @@ static enum pin_outcome module_login_get_outcome(const struct worker *worker,
  * as the token counts anew when it takes it; a wrong one costs what is bounded here, and never the
  * last tries of a token that tells of them (WORKER_TRIES_SAFE).
  */
-static bool module_login_may_repeat(const struct module_token *known, const struct module_pin *pin)
+static bool module_login_may_repeat(const struct module_token *known)
 {
-    return pin->kind == MODULE_PIN_SOURCE && pin != known->kept &&
-           known->broken_off <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : LOGIN_REPEATS);
+    return known->broken_off <= (known->source_is_proved ? LOGIN_REPEATS_PROVED : LOGIN_REPEATS);
 }
 
 /* Has the ledger say what became of a try. Return: REFUSED as well where it is to count as that. */
@@ -58,8 +57,10 @@ static enum pin_outcome module_login_settle(struct module *module, struct module
 {
     const struct worker_token id = module_token_get_id(known);
 
-    known->broken_off += outcome == PIN_OUTCOME_UNCLEAR;
-    if (outcome == PIN_OUTCOME_UNCLEAR && !module_login_may_repeat(known, pin))
+    bool is_of_source = pin->kind == MODULE_PIN_SOURCE && pin != known->kept;
+
+    known->broken_off += is_of_source && outcome == PIN_OUTCOME_UNCLEAR;
+    if (outcome == PIN_OUTCOME_UNCLEAR && !(is_of_source && module_login_may_repeat(known)))
         outcome = PIN_OUTCOME_REFUSED;
     module_pin_record(pin, pin_ledger_end(module->agent->ledger, &id, outcome));
     return outcome;
@@ -133,8 +134,10 @@ static void module_login_accept(struct module *module, const struct worker *work
 
     /* A person's PIN says nothing about the source's. */
     known->pin_is_bad &= is_by_person;
-    known->source_is_proved |= pin->kind == MODULE_PIN_SOURCE;
-    known->broken_off = 0;
+    if (pin->kind == MODULE_PIN_SOURCE) {
+        known->source_is_proved = true;
+        known->broken_off = 0;
+    }
     known->is_blocked = false;
     if (!known->pin_is_bad)
         known->text[0] = '\0';
@@ -171,6 +174,9 @@ static void module_login_reject(struct module *module, struct module_token *know
         known->pin = module_pin_free(pin);
     } else if (pin->kind == MODULE_PIN_RELAY || reply->result != WORKER_E_STATE_LOST || was_tried) {
         known->pin = module_pin_free(pin);
+        /* It may have taken the place of the source, whose turn it is now. */
+        list_for_each (link, &module->workers)
+            list_entry(link, struct worker, link)->login_next = 0;
         module_prompt_handle_refusal(module, known, reply);
     }
 }

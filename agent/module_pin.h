@@ -115,8 +115,12 @@ enum protocol_error_code module_prompt_find_obstacle(const struct module *module
 enum protocol_error_code module_prompt_explain(struct module_token *token, enum pin_answer answer,
                                                const char *reason, char *text, size_t size);
 
-/** module_prompt_tell_keypad() - events and the desktop's notice: look at the reader. */
-void module_prompt_tell_keypad(struct module *module, const struct module_token *token);
+/**
+ * module_prompt_tell_keypad() - events and the desktop's notice: look at the reader
+ * @key:        name of the key that it is for; NULL: not known
+ */
+void module_prompt_tell_keypad(struct module *module, const struct module_token *token,
+                               const char *key);
 
 /** module_prompt_tell_keypad_over() - nobody need look there any more. Fine when nobody was told.
  */

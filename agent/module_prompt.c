@@ -227,7 +227,8 @@ static void module_prompt_name_keypad(const struct module_token *token,
     (void)snprintf(reason, PROTOCOL_TEXT_MAX, "keypad %s %s", token->serial, token->label);
 }
 
-void module_prompt_tell_keypad(struct module *module, const struct module_token *token)
+void module_prompt_tell_keypad(struct module *module, const struct module_token *token,
+                               const char *key)
 {
     const struct worker_token id = module_token_get_id(token);
     char tries[160];
@@ -244,7 +245,7 @@ void module_prompt_tell_keypad(struct module *module, const struct module_token 
     (void)snprintf(text, sizeof(text), "token \"%s\" wants its PIN on the keypad of the reader.%s",
                    escape_cstring(token->label, label, sizeof(label)), tries);
     module_prompt_name_keypad(token, reason);
-    agent_tell_waiting(module->agent, reason, token->label, text);
+    agent_tell_waiting(module->agent, reason, key ? key : token->label, text);
 }
 
 void module_prompt_tell_keypad_over(struct module *module, const struct module_token *token)
@@ -261,7 +262,7 @@ void module_prompt_handle_answer(struct module *module, struct module_token *tok
 
     if (module_pin_is_ready(token->pin)) {
         if (token->pin->kind == MODULE_PIN_KEYPAD)
-            module_prompt_tell_keypad(module, token);
+            module_prompt_tell_keypad(module, token, token->prompt ? token->prompt->key : NULL);
         module_login_resume(module);
         return;
     }
@@ -317,6 +318,10 @@ bool module_prompt_check(struct module *module, uint64_t now_ms)
         if (!token->prompt)
             continue;
         is_busy = true;
+        /* What it was to wait for gave no PIN: people who asked for the question get it. */
+        if (!token->pin && !list_is_empty(&token->prompt->waiters) &&
+            module_prompt_ask(module, token, "") == 0)
+            continue;
         /* A source was asked when it began, of a configuration that is not ours any more. */
         if (!token->pin)
             module_prompt_cancel(module, token, PROTOCOL_E_PIN, "the configuration was changed");
@@ -406,6 +411,8 @@ module_prompt_begin(struct module *module, const struct worker_token *token,
     if (!known->prompt)
         return MODULE_PROMPT_IMPOSSIBLE;
     /* `mtls unlock` is at it: should that fail, the dialog follows. */
+    if (is_by_person && module_login_waits_for_source(module, token))
+        known->pin = module_pin_free(known->pin);
     if (known->pin)
         return MODULE_PROMPT_UNDER_WAY;
     int r = module_prompt_ask(module, known, "");

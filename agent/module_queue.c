@@ -71,17 +71,29 @@ enum key_state module_key_state(const struct module *module,
     return module_is_starting(module) ? KEY_STATE_READY : KEY_STATE_ABSENT;
 }
 
+/* A worker that takes requests, or soon will, is logged in to the token. */
+static bool module_has_login(const struct module *module, const struct worker_token *token)
+{
+    list_for_each (link, &module->workers) {
+        const struct worker *worker = list_entry(link, struct worker, link);
+        const struct worker_token *seen = inventory_find_same(worker->inventory, token, 0);
+        if (seen && (seen->flags & WORKER_TOKEN_LOGGED_IN) &&
+            (worker->state == WORKER_STATE_READY || worker->state == WORKER_STATE_LOGIN))
+            return true;
+    }
+    return false;
+}
+
 enum token_state module_token_state(const struct module *module, const struct worker_token *token,
                                     const char **ret_text)
 {
     const struct module_token *known = module_login_find(module, token);
     bool is_locked_by_person = known && known->is_locked_by_person;
-    /* With the card given up the login is gone; what a person typed does not come again by itself.
+    /* With its worker gone, or the card given up, a login that a person made does not come again.
      */
-    bool is_released =
-        module->state == MODULE_STATE_RELEASED && module_login_token_is_typed(module, token);
+    bool is_gone = module_login_token_is_typed(module, token) && !module_has_login(module, token);
     bool is_logged_in = !(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) ||
-                        ((token->flags & WORKER_TOKEN_LOGGED_IN) && !is_released);
+                        ((token->flags & WORKER_TOKEN_LOGGED_IN) && !is_gone);
 
     if (ret_text)
         *ret_text = known && !is_logged_in ? known->text : "";
@@ -234,6 +246,8 @@ static bool module_hand_over(struct module *module, struct worker *worker,
     enum module_context context = MODULE_CONTEXT_READY;
 
     fair_queue_take(&module->queue, &request->item);
+    if (!key->info.always_authenticate)
+        module_context_drop(request); /* another token may have the key as well */
     if (key->info.always_authenticate)
         context = token ? module_context_start(module, &token->info, request, &pin_fd, &code, &text)
                         : MODULE_CONTEXT_FAILED;

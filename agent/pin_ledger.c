@@ -20,11 +20,11 @@
 struct ledger_entry {
     char *token; /* as in the file: "token=SERIAL:LABEL" */
     unsigned int count;
-    bool is_under_way; /* the last one, whose end is not known yet */
-    bool is_of_source; /* that one is, not a person's */
+    unsigned int under_way; /* of them: their end is not known yet; modules may share a token */
+    bool is_of_source;      /* the last of those is, not a person's */
     char when[LEDGER_WHEN_MAX];
-    char source[PIN_IDENTITY_MAX + 1]; /* whose PIN was refused; "": none */
-    /* Before the try that is under way, should it turn out not to have been one. */
+    char source[PIN_IDENTITY_MAX + 1]; /* whose PIN was refused, or is being tried; "": none */
+    /* Before what is under way, should it turn out not to have been a try. */
     unsigned int count_before;
     char source_before[PIN_IDENTITY_MAX + 1];
 };
@@ -220,7 +220,7 @@ const char *pin_ledger_refused(const struct pin_ledger *ledger, const struct wor
     if (!entry)
         return "";
     /* What is under way was not refused yet. */
-    return entry->is_under_way ? entry->source_before : entry->source;
+    return entry->under_way > 0 ? entry->source_before : entry->source;
 }
 
 unsigned int pin_ledger_count(const struct pin_ledger *ledger, const struct worker_token *token)
@@ -235,7 +235,7 @@ void pin_ledger_forgive(struct pin_ledger *ledger)
     for (size_t i = 0; i < ledger->count; i++) {
         struct ledger_entry *entry = &ledger->entries[i];
         entry->source_before[0] = '\0';
-        if (!entry->is_under_way)
+        if (entry->under_way == 0 || !entry->is_of_source)
             entry->source[0] = '\0';
     }
 }
@@ -256,7 +256,8 @@ static const struct pin_record *ledger_record(struct pin_ledger *ledger,
 {
     (void)snprintf(ledger->token, sizeof(ledger->token), "%s", entry->token);
     (void)snprintf(ledger->facts, sizeof(ledger->facts), "%s=%u when=%s",
-                   entry->is_under_way ? "begun" : "refused", entry->count, entry->when);
+                   entry->under_way > 0 && entry->is_of_source ? "begun" : "refused", entry->count,
+                   entry->when);
     (void)snprintf(ledger->source, sizeof(ledger->source), "%s",
                    entry->source[0] ? entry->source : LEDGER_NO_SOURCE);
     ledger->record = (struct pin_record){
@@ -285,10 +286,11 @@ const struct pin_record *pin_ledger_begin(struct pin_ledger *ledger,
 
     if (!entry)
         return NULL;
-    entry->count_before = entry->count;
-    memcpy(entry->source_before, entry->source, sizeof(entry->source));
+    if (entry->under_way++ == 0) {
+        entry->count_before = entry->count;
+        memcpy(entry->source_before, entry->source, sizeof(entry->source));
+    }
     entry->count++;
-    entry->is_under_way = true;
     entry->is_of_source = source != NULL;
     if (source)
         (void)snprintf(entry->source, sizeof(entry->source), "%s", source);
@@ -303,7 +305,7 @@ const struct pin_record *pin_ledger_end(struct pin_ledger *ledger, const struct 
 
     if (!entry)
         return NULL;
-    entry->is_under_way = false;
+    entry->under_way -= entry->under_way > 0;
     if (outcome == PIN_OUTCOME_ACCEPTED) {
         entry->count = 0;
         /* A person's PIN says nothing about the source's. */
@@ -326,16 +328,13 @@ const struct pin_record *pin_ledger_note(struct pin_ledger *ledger,
 
     if (!entry || (!is_refused && entry->count == 0 && (!source || !entry->source[0])))
         return NULL;
-    /* A login that is under way stays so: it is one more than what is noted here. */
-    entry->count_before = !is_refused ? 0 : entry->is_under_way ? entry->count_before + 1 : 0;
-    if (is_refused)
-        entry->count++;
-    else
-        entry->count = entry->is_under_way ? 1 : 0;
+    /* Logins that are under way stay so: they come on top of what is noted here. */
+    entry->count_before = is_refused ? entry->count_before + 1 : 0;
+    entry->count = is_refused ? entry->count + 1 : entry->under_way;
     if (source) {
         const char *noted = is_refused ? source : "";
         (void)snprintf(entry->source_before, sizeof(entry->source_before), "%s", noted);
-        if (!entry->is_under_way)
+        if (entry->under_way == 0 || !entry->is_of_source)
             (void)snprintf(entry->source, sizeof(entry->source), "%s", noted);
     }
     ledger_set_now(entry);
@@ -349,8 +348,9 @@ const struct pin_record *pin_ledger_clear(struct pin_ledger *ledger,
 
     if (!entry)
         return NULL;
-    entry->is_under_way = false;
     entry->count = 0;
+    entry->count_before = 0;
+    entry->source_before[0] = '\0';
     entry->source[0] = '\0';
     return ledger_record(ledger, entry);
 }

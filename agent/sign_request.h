@@ -26,7 +26,8 @@ struct sign_request {
     struct fair_item item;  /* its place in the module's queue */
     struct list link;       /* in agent->sign_requests */
     struct agent *agent;
-    struct module *module; /* NULL while it is held */
+    struct module *module;  /* NULL while it is held */
+    uint64_t held_until_ms; /* when it has waited for people long enough; 0: it never did */
     struct hold hold;
     struct peer *peer; /* a reference */
     uint8_t key_hash[PROTOCOL_KEY_HASH_LEN];
@@ -49,6 +50,7 @@ struct sign_request {
     struct list pin_link;        /* in its module's context_requests or context_sources */
     struct module *pin_module;   /* whose token's PIN it is: @module, or NULL */
     size_t pin_token;            /* place of that token in module->tokens */
+    bool pin_is_told;            /* people are told to type it at the reader */
     enum worker_tries pin_tries; /* which tries its PIN may cost */
     bool pin_is_kept;            /* it got the token's kept PIN */
     bool pin_is_typed;           /* a person types it at the reader */

@@ -227,6 +227,7 @@ static void set_pin_run(struct set_pin *set, enum worker_pin_change change)
         token->session = token_close_session(token, token->session);
     rv = set_pin_open(set);
     if (rv != CKR_OK) {
+        token->logged_in &= token->session != CK_INVALID_HANDLE; /* it went with the last session */
         set_pin_refuse(set, "C_OpenSession", "PIN", rv);
         return;
     }

@@ -197,16 +197,12 @@ static int unlock_nothing(const struct mtls_agent_status *status)
     bool is_open = status->token_count > 0;
 
     for (size_t i = 0; i < status->module_count; i++)
-        is_open &= status->modules[i].state == MTLS_AGENT_MODULE_READY ||
-                   status->modules[i].state == MTLS_AGENT_MODULE_RELEASED;
-    for (size_t i = 0; i < status->token_count; i++) {
-        const struct mtls_agent_token_status *token = &status->tokens[i];
-        if (token->state == MTLS_AGENT_TOKEN_PIN_BLOCKED)
+        is_open &= status->modules[i].state != MTLS_AGENT_MODULE_STARTING;
+    for (size_t i = 0; i < status->token_count; i++)
+        if (status->tokens[i].state == MTLS_AGENT_TOKEN_PIN_BLOCKED)
             return cli_fail(CLI_LOCKED,
                             "the PIN of token %s is blocked. See what to do: mtls status",
-                            token->label);
-        is_open &= token->state == MTLS_AGENT_TOKEN_READY;
-    }
+                            status->tokens[i].label);
     if (!is_open)
         return cli_fail(CLI_NO_KEY, "no token is there that waits for a PIN. See why: mtls status");
     cli_note("no token waits for a PIN");

@@ -462,6 +462,15 @@ class TestWrongPin(PromptTest):
         self.assertIn("blocked", said)
         self.assertEqual(len(self.pinentry.dialogs), 1)
 
+    def test_person_who_asks_does_not_wait_for_a_source(self):
+        token, agent = self.locked()
+        text = agent.config_file.read_text()
+        agent.reload(text.replace("pin = ask", "pin = command:sleep 600"))
+        code, said = self.ask(agent, f"pin {token.pin}")
+        self.assertEqual(code, 0, said)
+        with agent.connect() as client:
+            self.assert_signs(client, token.keys["work"])
+
     def test_worker_that_dies_before_the_login_costs_no_second_dialog(self):
         token, agent = self.locked()
         gate = token.dir / "gate"

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import wire
-from harness import MTLS_BIN, main, poll_until
+from harness import MTLS_BIN, main, needs_no_sanitizer, poll_until
 from pcsc import GENERIC, OPENSC, YUBIKEY
 from reader_rows import PROMISE, ReadersTest, any_token
 from wire import ModuleState, ReaderState, TokenState
@@ -198,6 +198,12 @@ class TestTwoModules(ShareTest):
                          [("first", "also through module second")])
         with agent.connect() as client:
             self.assertEqual([k.module for k in client.keys()], ["first"])
+        self.sign(agent, self.the_card.keys["9a"])
+
+    @needs_no_sanitizer
+    def test_only_the_first_logs_in(self):
+        """Unless it takes so long to start that the second is not made to wait for it."""
+        agent = self.start()
         self.sign(agent, self.the_card.keys["9a"])
         self.assertNotRegex(agent.log(), "(?m)^second: logged in")
 

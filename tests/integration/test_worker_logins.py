@@ -214,6 +214,19 @@ class TestLeaving(LoginTest):
 
 
 class TestPerson(LoginTest):
+    def test_source_goes_on_after_a_mistyped_pin(self):
+        token = self.faulty_token()
+        gate = token.dir / "gate"
+        agent = self.serve(
+            token, ready=False, workers=1,
+            pin=f"command:until [ -e {gate} ]; do sleep 0.05; done; echo {token.pin}")
+        agent.wait_for(lambda s: s.tokens)
+        with agent.connect() as client:
+            self.assert_refused(Code.PIN, client.unlock, "999999")
+        gate.touch()
+        # it was asked; and is not tried, as the token says after the wrong one that tries are low
+        self.wait_token(agent, lambda t: t.state == TokenState.PIN_BAD)
+
     def test_person_does_not_wait_for_a_source(self):
         """Nor for its limit: it is given up."""
         for workers in (1, 2):
