@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ledger of refused PINs: a small text file, one line for each token that refused one, or may
- * have, since it last took one, or to which a source gave a wrong one. Written here and not in the core, as the disk may let us wait: under a lock, since
- * other tokens' ask-pins write it too, and always as a whole. Never what was in a PIN.
+ * have, since it last took one, or to which a source gave a wrong one. Written here and not in the
+ * core, as the disk may let us wait: under a lock, since other tokens' ask-pins write it too, and
+ * always as a whole. Never what was in a PIN.
  */
 #include <fcntl.h>
 #include <limits.h>
