@@ -71,7 +71,8 @@ class TestSignals(IntegrationTest):
                 os.kill(pid, signal.SIGSTOP)
                 os.kill(pid, signal.SIGCONT)
             self.assertIsInstance(client.receive(), wire.SignReply)
-        self.assertEqual([m.restarts for m in client.status().modules], [0], agent.log())
+        self.assertEqual([m.restarts for m in client.status().modules], [0],
+                         self.the_agent.log())
 
 
 @needs_no_sanitizer
