@@ -77,7 +77,11 @@ class TestSignals(IntegrationTest):
 
 @needs_no_sanitizer
 class TestShortCalls(IntegrationTest):
-    """A library between agent and kernel cuts and interrupts about every other call."""
+    """A library between agent and kernel cuts and interrupts about every other call.
+
+    One worker: SoftHSM loses sight of its token when one process starts while another logs in, and
+    the agent then starts it again, as it should.
+    """
 
     def exercise(self, agent, key):
         client = self.connect(agent)
@@ -99,7 +103,7 @@ class TestShortCalls(IntegrationTest):
         key = token.key("work")
         for seed in SEEDS:
             with self.subTest(seed=seed):
-                agent = self.agent(token.config(), env={"LD_PRELOAD": INTERPOSE,
+                agent = self.agent(token.config(workers=1), env={"LD_PRELOAD": INTERPOSE,
                                                         "INTERPOSE_SHORT": str(seed)})
                 agent.wait_keys()
                 self.exercise(agent, key)
@@ -110,7 +114,7 @@ class TestShortCalls(IntegrationTest):
         key = token.key("work")
         for seed in SEEDS:
             with self.subTest(seed=seed):
-                agent = self.agent(token.config(environment=[f"LD_PRELOAD={INTERPOSE}",
+                agent = self.agent(token.config(workers=1, environment=[f"LD_PRELOAD={INTERPOSE}",
                                                              f"INTERPOSE_SHORT={seed}"]))
                 agent.wait_keys()
                 self.exercise(agent, key)
