@@ -9,7 +9,7 @@
 static bool absence_is_hidden(const struct inventory *old, uint32_t number,
                               const struct inventory *fresh, const struct worker_token *token)
 {
-    if (!(token->flags & WORKER_TOKEN_LOGIN_REQUIRED) || (token->flags & WORKER_TOKEN_LOGGED_IN))
+    if (!inventory_token_is_locked(token))
         return false;
     for (size_t i = 0; i < old->key_count; i++)
         if (old->keys[i].info.token == number &&

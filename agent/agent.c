@@ -141,8 +141,10 @@ static int agent_handle_tick(sd_event_source *source, uint64_t usec, void *userd
 static bool agent_request_waits(const struct sign_request *request, const struct module *module,
                                 const struct worker_token *token)
 {
+    const struct worker_token id = sign_request_get_token(request);
+
     return !request->is_with_worker && !request->is_answered && !request->waits_for_pin &&
-           (!request->module || request->module == module) && sign_request_is_for(request, token);
+           (!request->module || request->module == module) && inventory_is_same_token(&id, token);
 }
 
 bool agent_login_is_wanted(const struct agent *agent, const struct module *module,

@@ -240,6 +240,11 @@ bool inventory_is_same_token(const struct worker_token *a, const struct worker_t
     return wire_span_is_equal(a->serial, b->serial) && wire_span_is_equal(a->label, b->label);
 }
 
+bool inventory_token_is_locked(const struct worker_token *token)
+{
+    return (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && !(token->flags & WORKER_TOKEN_LOGGED_IN);
+}
+
 const struct worker_token *inventory_find_same(const struct inventory *inventory,
                                                const struct worker_token *token, size_t hint)
 {

@@ -72,6 +72,9 @@ const struct inventory_token *inventory_find_token(const struct inventory *inven
 /** inventory_is_same_token() - in whichever reader, worker and module: by serial and label. */
 bool inventory_is_same_token(const struct worker_token *a, const struct worker_token *b);
 
+/** inventory_token_is_locked() - it wants a PIN, and its worker has not logged in. */
+bool inventory_token_is_locked(const struct worker_token *token);
+
 /**
  * inventory_find_same() - the token of this inventory that is the same; NULL: it has none
  * @inventory:  NULL: there is none

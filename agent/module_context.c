@@ -83,28 +83,27 @@ static void module_context_release(struct sign_request *request)
     module_context_schedule(module);
 }
 
+/* It waits no more: neither for its turn to be asked about, nor for the answer. */
+static void module_context_leave(struct sign_request *request)
+{
+    list_remove(&request->pin_link);
+    request->waits_for_pin = false;
+    if (request->module->context_request == request)
+        request->module->context_request = NULL;
+}
+
 static void module_context_fail(struct sign_request *request, enum protocol_error_code code,
                                 const char *text)
 {
-    struct module *module = request->module;
-
-    list_remove(&request->pin_link);
-    request->waits_for_pin = false;
-    if (module->context_request == request)
-        module->context_request = NULL;
+    module_context_leave(request);
     sign_request_fail(request, code, text);
 }
 
 /* It has its PIN, or has to find another. */
 static void module_context_put_back(struct sign_request *request)
 {
-    struct module *module = request->module;
-
-    list_remove(&request->pin_link);
-    if (module->context_request == request)
-        module->context_request = NULL;
-    request->waits_for_pin = false;
-    fair_queue_put_back(&module->queue, &request->item);
+    module_context_leave(request);
+    fair_queue_put_back(&request->module->queue, &request->item);
 }
 
 /* Why the source, or the dialog, gave no PIN. */
@@ -325,16 +324,11 @@ void module_context_drop(struct sign_request *request)
 
 void module_context_end(struct sign_request *request)
 {
-    struct module *module = request->module;
-
-    list_remove(&request->pin_link);
     module_context_release(request);
     if (!request->waits_for_pin)
         return;
-    request->waits_for_pin = false;
-    if (module->context_request == request)
-        module->context_request = NULL;
-    module_context_schedule(module);
+    module_context_leave(request);
+    module_context_schedule(request->module);
 }
 
 /* The ledger has of signatures only what is news: two writes to the disk for each would be much. */

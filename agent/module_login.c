@@ -135,11 +135,6 @@ bool module_login_is_typed(const struct module *module, const struct worker *wor
     return false;
 }
 
-static bool module_login_is_needed(const struct worker_token *token)
-{
-    return (token->flags & WORKER_TOKEN_LOGIN_REQUIRED) && !(token->flags & WORKER_TOKEN_LOGGED_IN);
-}
-
 void module_login_note(struct module_token *token, const char *format, ...)
 {
     va_list args;
@@ -270,7 +265,7 @@ static enum login_look module_login_look(struct module *module, struct worker *w
     struct module_token *known = module_login_get(module, token);
     const struct config_token *config = module_login_find_config(module, token);
 
-    if (!known || !module_login_is_needed(token))
+    if (!known || !inventory_token_is_locked(token))
         return LOGIN_LOOK_NEXT;
     /* What a signature, or another worker, has found out meanwhile. */
     if (known->pin && known->pin->kind == MODULE_PIN_SOURCE && known->pin_is_bad &&
@@ -324,7 +319,7 @@ static enum protocol_error_code module_login_find_obstacle(const struct module *
         const struct worker_token *seen = worker->state == WORKER_STATE_READY
                                               ? inventory_find_same(worker->inventory, &id, 0)
                                               : NULL;
-        if (seen && module_login_is_needed(seen))
+        if (seen && inventory_token_is_locked(seen))
             return 0;
     }
     *ret_text = module->text[0] ? module->text : "the token is gone";

@@ -247,8 +247,8 @@ static bool module_hand_over(struct module *module, struct worker *worker,
 
     fair_queue_take(&module->queue, &request->item);
     if (!key->info.always_authenticate)
-        module_context_drop(request); /* another token may have the key as well */
-    if (key->info.always_authenticate)
+        module_context_drop(request); /* of another token that has the key as well */
+    else
         context = token ? module_context_start(module, &token->info, request, &pin_fd, &code, &text)
                         : MODULE_CONTEXT_FAILED;
     if (context == MODULE_CONTEXT_FAILED)
@@ -278,12 +278,9 @@ static bool module_hand_over(struct module *module, struct worker *worker,
 static const struct worker_token *module_find_token(const struct module *module,
                                                     const struct sign_request *request)
 {
-    for (size_t i = 0; module->inventory && i < module->inventory->token_count; i++) {
-        const struct worker_token *token = &module->inventory->tokens[i].info;
-        if (sign_request_is_for(request, token))
-            return token;
-    }
-    return NULL;
+    const struct worker_token id = sign_request_get_token(request);
+
+    return inventory_find_same(module->inventory, &id, 0);
 }
 
 /* The key is there, but can no more what it could when the request came. */

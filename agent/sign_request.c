@@ -70,12 +70,10 @@ int sign_request_set_token(struct sign_request *request, const struct worker_tok
     return 0;
 }
 
-bool sign_request_is_for(const struct sign_request *request, const struct worker_token *token)
+struct worker_token sign_request_get_token(const struct sign_request *request)
 {
-    const struct worker_token meant = {.label = wire_span_from_text(request->token_label),
-                                       .serial = wire_span_from_text(request->token_serial)};
-
-    return inventory_is_same_token(&meant, token);
+    return (struct worker_token){.label = wire_span_from_text(request->token_label),
+                                 .serial = wire_span_from_text(request->token_serial)};
 }
 
 struct wire_span sign_request_get_data(const struct sign_request *request)

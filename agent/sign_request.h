@@ -76,8 +76,8 @@ int sign_request_start(struct connection *connection,
 int sign_request_set_token(struct sign_request *request,
                            const struct worker_token *token) _must_check_;
 
-/** sign_request_is_for() - it is meant for this token. */
-bool sign_request_is_for(const struct sign_request *request, const struct worker_token *token);
+/** sign_request_get_token() - label and serial of the token that it is meant for. Borrows. */
+struct worker_token sign_request_get_token(const struct sign_request *request);
 
 /** sign_request_get_data() - what the worker is to sign: the digest, or the message. */
 struct wire_span sign_request_get_data(const struct sign_request *request);

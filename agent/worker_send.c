@@ -41,6 +41,17 @@ static void worker_begin_login(struct worker *worker, uint32_t token, bool is_lo
     atomic_store_explicit(&worker->ledger->login, WORKER_LOGIN_WAITING, memory_order_release);
 }
 
+/* @r: of the encoder. What was not sent is not pending. */
+static int worker_finish_login(struct worker *worker, int r, const struct wire_writer *packet,
+                               int pin_fd)
+{
+    if (!r)
+        r = packet_send(worker->fd, packet, pin_fd);
+    if (r)
+        worker->login_is_pending = false;
+    return r;
+}
+
 int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum worker_tries tries,
                       bool is_keypad, uint32_t timeout_ms)
 {
@@ -51,11 +62,7 @@ int worker_send_login(struct worker *worker, uint32_t token, int pin_fd, enum wo
     worker->login_is_keypad = is_keypad;
     const struct worker_login login = {worker->login_seq, token, tries, is_keypad, timeout_ms};
     int r = worker_login_encode(&packet, &login);
-    if (!r)
-        r = packet_send(worker->fd, &packet, pin_fd);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
+    return worker_finish_login(worker, r, &packet, pin_fd);
 }
 
 int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_change change,
@@ -68,11 +75,7 @@ int worker_send_set_pin(struct worker *worker, uint32_t token, enum worker_pin_c
     worker->login_is_set_pin = true;
     const struct worker_set_pin set_pin = {worker->login_seq, token, change, timeout_ms};
     int r = worker_set_pin_encode(&packet, &set_pin);
-    if (!r)
-        r = packet_send(worker->fd, &packet, pin_fd);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
+    return worker_finish_login(worker, r, &packet, pin_fd);
 }
 
 int worker_send_logout(struct worker *worker, uint32_t token)
@@ -83,11 +86,7 @@ int worker_send_logout(struct worker *worker, uint32_t token)
     worker_begin_login(worker, token, true);
     const struct worker_logout logout = {worker->login_seq, token};
     int r = worker_logout_encode(&packet, &logout);
-    if (!r)
-        r = packet_send(worker->fd, &packet, -1);
-    if (r)
-        worker->login_is_pending = false;
-    return r;
+    return worker_finish_login(worker, r, &packet, -1);
 }
 
 int worker_send_look(struct worker *worker)
